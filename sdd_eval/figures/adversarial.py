@@ -9,7 +9,6 @@ from sdd_eval.figures.layout import (
     accuracy_by_epsilon,
     group_bars,
     group_line,
-    label_rows,
     legend,
     mean_line,
     panel_grid,
@@ -65,15 +64,15 @@ def attack_curves(results: pandas.DataFrame, arrays: RunArrays | None = None) ->
     figure, panels = grid.figure(2.3 * grid.rows, sharey=True)
     styles = styles_of(results)
     before = where(results, evaluator="attack", metric="attack_right_before")
-    for axes, setting in zip(panels.flat, settings, strict=False):
+    for axes, setting in zip(panels, settings, strict=True):
         selected = where(rows, **dict(zip(_SETTING, setting, strict=True)))
         _attack_panel(axes, selected, before, styles)
         similar = [other for other in settings if other[:-1] == setting[:-1]]
         title = _attack_title(setting, with_parameters=len(similar) > 1)
         axes.set(title=plain_text(title, round(13 * grid.panel_width)), ylim=(-0.02, 1.03))
         percent_ticks(axes)
-    label_rows(panels, metric("accuracy").title)
-    legend(figure, panels[0, 0].get_legend_handles_labels())
+    grid.label(panels, y=metric("accuracy").title)
+    legend(figure, panels[0].get_legend_handles_labels())
     return figure
 
 
@@ -124,19 +123,17 @@ def audit_curves(results: pandas.DataFrame, arrays: RunArrays | None = None) -> 
     attacks = list(dict.fromkeys(where(rows, metric="audit_accuracy")["attack"]))
     grid = panel_grid(len(groups), narrow=1 if len(groups) <= 3 else 2)
     figure, panels = grid.figure(min(2.4 * grid.rows, PAGE - 0.6), sharex=True, sharey=True)
-    for axes, group in zip(panels.flat, groups, strict=False):
+    for axes, group in zip(panels, groups, strict=True):
         _audit_panel(axes, where(rows, group=group), attacks)
         axes.set_title(_audit_title(results, group, round(11 * grid.panel_width)))
-    first, radii = panels[0, 0], distinct_numbers(rows, "epsilon")
+    first, radii = panels[0], distinct_numbers(rows, "epsilon")
     first.set(xscale="log", ylim=(-0.02, 1.03))
     first.set_xticks(radii, [_radius(radius) for radius in radii], minor=False)
     first.set_xticks([], minor=True)
     percent_ticks(first)
-    for axes in panels.flat[: len(groups)]:
-        axes.set_xlabel("ε · 255")
+    for axes in panels:
         axes.fmt_xdata, axes.fmt_ydata = _radius, first.fmt_ydata
-        axes.label_outer()
-    label_rows(panels, metric("accuracy").title)
+    grid.label(panels, "ε · 255", metric("accuracy").title)
     legend(figure, first.get_legend_handles_labels())
     return figure
 
@@ -197,14 +194,14 @@ def fgsm_curve(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Fi
     grid = panel_grid(len(variants))
     figure, panels = grid.figure(0.2 + 2.0 * grid.rows, sharey=True)
     styles = styles_of(results)
-    for axes, variant in zip(panels.flat, variants, strict=False):
+    for axes, variant in zip(panels, variants, strict=True):
         of_variant = where(rows, variant=variant)
         _fgsm_panel(axes, of_variant, where(attacked, variant=variant), styles)
         title, unit = VARIANTS.get(variant, (plain_text(variant, 24), "ε"))
         axes.set(title=title, xlabel=unit, ylim=(-0.02, 1.03))
         percent_ticks(axes)
-    label_rows(panels, metric("accuracy").title)
-    legend(figure, _fgsm_legend(panels.flat[: len(variants)]))
+    grid.label(panels, y=metric("accuracy").title)
+    legend(figure, _fgsm_legend(panels))
     return figure
 
 

@@ -55,7 +55,7 @@ def reliability(results: pandas.DataFrame, arrays: RunArrays | None = None) -> F
     figure, panels = _figure(grid)
     for index, group in enumerate(groups):
         row, column = divmod(index, grid.columns)
-        upper, lower = panels[2 * row : 2 * row + 2, column]
+        upper, lower = panels[2 * row * grid.columns + column :: grid.columns][:2]
         of_group = where(rows, group=group)
         pooled = pooled_bins(of_group, bins)
         _diagram(upper, pooled, group, styles[group])
@@ -66,20 +66,22 @@ def reliability(results: pandas.DataFrame, arrays: RunArrays | None = None) -> F
         if column:
             upper.tick_params(labelleft=False)
             lower.tick_params(labelleft=False)
-    for upper, lower in zip(panels[::2, 0], panels[1::2, 0], strict=True):
+    for upper, lower in zip(
+        panels[:: 2 * grid.columns], panels[grid.columns :: 2 * grid.columns], strict=True
+    ):
         upper.set_ylabel(metric("accuracy").title)
         lower.set_ylabel("Images")
     legend(figure, _legend(with_band=not where(rows, metric=BAND).empty))
     return figure
 
 
-def _figure(grid: Grid) -> tuple[Figure, Any]:
+def _figure(grid: Grid) -> tuple[Figure, list[Axes]]:
     height = min((1.2 + min(2.6, grid.panel_width)) * grid.rows, PAGE - 0.8)
     whole = Grid(2 * grid.rows * grid.columns, grid.width, grid.columns)
     figure, axes = whole.figure(height, sharex=True, height_ratios=[3, 1] * grid.rows)
+    last = 2 * (grid.rows - 1) * grid.columns
     for index in range(grid.panels, grid.rows * grid.columns):
-        row, column = divmod(index, grid.columns)
-        for unused in axes[2 * row : 2 * row + 2, column]:
+        for unused in axes[last + index % grid.columns :: grid.columns]:
             unused.set_axis_off()
     return figure, axes
 

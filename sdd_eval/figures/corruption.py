@@ -97,15 +97,14 @@ def _by_severity(
         contents.append((title, values, True))
     figure, panels = grid.figure((row_height * len(names) + MARGINS) * grid.rows, sharey=True)
     narrow, limit = grid.panel_width < 2, _limit(changes)
-    for axes, (title, values, is_change) in zip(panels.flat, contents, strict=False):
+    for axes, (title, values, is_change) in zip(panels, contents, strict=True):
         _panel(axes, values, limit if is_change else None, 0 if narrow or limit >= 10 else 1)
         axes.set_title(title.replace(" + ", "\n+ ") if narrow else title)
         axes.set_xticks(
             np.arange(len(severities)) + 0.5, [f"{severity:g}" for severity in severities]
         )
         _label_rows(axes, names)
-    for axes in grid.last_of_columns(panels):
-        axes.set_xlabel("Severity")
+    grid.label(panels, "Severity")
     return figure
 
 
@@ -115,16 +114,14 @@ def _by_group(cells: Mapping[str, Cells], changes: Mapping[str, Cells], names: l
     tables = [(title, table) for title, table in tables if table]
     grid = panel_grid(len(tables))
     ratios = [len(table) + 1 for _, table in tables] if grid.columns > 1 else [1]
-    figure, panels = grid.figure(4.2 * grid.rows, width_ratios=ratios)
-    for axes, (title, table) in zip(panels.flat, tables, strict=True):
+    figure, panels = grid.figure(4.2 * grid.rows, sharey=True, width_ratios=ratios)
+    for axes, (title, table) in zip(panels, tables, strict=True):
         values = np.stack([rates.mean(axis=1) for rates in table.values()], axis=1)
         _panel(axes, values, _limit(changes) if table is changes else None, 0)
         axes.set_title(title)
         labels = [plain_text(group, 28) for group in table]
         axes.set_xticks(np.arange(len(table)) + 0.5, labels, rotation=90)
         _label_rows(axes, names)
-    for axes in panels[:, 1:].flat:
-        axes.tick_params(labelleft=False)
     return figure
 
 
@@ -195,7 +192,7 @@ def corruption_bars(results: pandas.DataFrame, arrays: RunArrays | None = None) 
     lines = min(panel_grid(2).rows, len(names))
     figure, panels = Grid(lines, panel_grid(1).width, 1).figure(0.3 + 2.3 * lines)
     per_line = math.ceil(len(names) / lines)
-    for line, axes in enumerate(panels[:, 0]):
+    for line, axes in enumerate(panels):
         shown = names[line * per_line : (line + 1) * per_line]
         _bars(axes, rows, shown, per_line, styles_of(results))
     legend(figure, axes.get_legend_handles_labels(), "upper")

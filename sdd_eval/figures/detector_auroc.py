@@ -53,13 +53,11 @@ def detector_auroc(results: pandas.DataFrame, arrays: RunArrays | None = None) -
     total = min(height * grid.rows + 0.2, PAGE - 1.2)
     figure, panels = grid.figure(total, sharex=True, sharey=True)
     names = [plain_text(_name(line, lines), 18) for line in lines]
-    panels[0, 0].set_yticks(range(len(lines)), names)
-    panels[0, 0].set(ylim=(len(lines) - 0.4, -0.6))
-    for axes, name in zip(panels.flat, sets, strict=False):
+    panels[0].set_yticks(range(len(lines)), names)
+    panels[0].set(ylim=(len(lines) - 0.4, -0.6))
+    for axes, name in zip(panels, sets, strict=True):
         axes.set_title(plain_text(name, round(10 * grid.panel_width)))
         _panel(axes, where(rows, outliers=name), lines, names, styles)
-    for axes in grid.last_of_columns(panels):
-        axes.tick_params(labelbottom=True)
     figure.supxlabel(metric("auroc").title, fontsize=8)
     dot: dict[str, Any] = {"linestyle": "none", "markersize": 4}
     shown = [styles[group] for group in groups]

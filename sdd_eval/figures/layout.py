@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
-    from numpy.typing import NDArray
 
     from sdd_eval.statistics.seeds import SeedSummary
 
@@ -45,19 +44,36 @@ class Grid:
         """The width of a panel in inches, including its share of the margins."""
         return self.width / self.columns
 
-    def figure(self, height: float, **subplots: Any) -> tuple[Figure, NDArray[np.object_]]:
-        """Return a figure and its axes (rows, columns), with unused axes off."""
+    def figure(
+        self, height: float, *, sharex: bool = False, sharey: bool = False, **ratios: Any
+    ) -> tuple[Figure, list[Axes]]:
+        """Return a figure and its panels, row by row.
+
+        Ticks of a shared axis are labelled at the end of a column or the start of a row alone.
+        """
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(self.width, height), layout="constrained")
-        axes = figure.subplots(self.rows, self.columns, squeeze=False, **subplots)
-        for unused in axes.flat[self.panels :]:
-            unused.set_axis_off()
-        return figure, axes
+        cells = figure.add_gridspec(self.rows, self.columns, **ratios)
+        panels: list[Axes] = []
+        for index in range(self.panels):
+            first = panels[0] if panels else None
+            shared: dict[str, Any] = {"sharex": first if sharex else None}
+            shared["sharey"] = first if sharey else None
+            axes = figure.add_subplot(cells[divmod(index, self.columns)], **shared)
+            axes.tick_params(
+                labelbottom=not sharex or index + self.columns >= self.panels,
+                labelleft=not sharey or index % self.columns == 0,
+            )
+            panels.append(axes)
+        return figure, panels
 
-    def last_of_columns(self, axes: NDArray[np.object_]) -> list[Axes]:
-        """Return the panels that have none below them."""
-        return list(axes.flat[max(0, self.panels - self.columns) : self.panels])
+    def label(self, panels: Sequence[Axes], x: str = "", y: str = "") -> None:
+        """Label the lowest panel of each column and the first panel of each row."""
+        for axes in panels[max(0, self.panels - self.columns) :]:
+            axes.set_xlabel(x)
+        for axes in panels[:: self.columns]:
+            axes.set_ylabel(y)
 
 
 def panel_grid(panels: int, wide: int = 3, narrow: int = 1) -> Grid:
@@ -73,14 +89,8 @@ def panel_grid(panels: int, wide: int = 3, narrow: int = 1) -> Grid:
 
 def single_panel(height: float) -> tuple[Figure, Axes]:
     """Return a figure of one panel with this height in inches."""
-    figure, axes = panel_grid(1).figure(height)
-    return figure, axes[0, 0]
-
-
-def label_rows(panels: NDArray[np.object_], label: str) -> None:
-    """Label the vertical axis of the first panel of each row."""
-    for axes in panels[:, 0]:
-        axes.set_ylabel(label)
+    figure, (axes,) = panel_grid(1).figure(height)
+    return figure, axes
 
 
 def legend(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdd_eval.figures import RunArrays, figure, once
-from sdd_eval.figures.layout import LETTER, Grid, label_rows, legend, panel_grid
+from sdd_eval.figures.layout import LETTER, Grid, legend, panel_grid
 from sdd_eval.figures.selection import group_names, spreads, where
 from sdd_eval.figures.style import INK, MUTED, PAGE, GroupStyle, plain_text, styles_of
 from sdd_eval.metrics.formatting import format_mean
@@ -109,15 +109,13 @@ def draw_ood_curves(
     grid = panel_grid(len(sets), narrow=2)
     height = (grid.panel_width + 0.15) * grid.rows + 0.25
     figure, panels = grid.figure(height, sharex=True, sharey=True)
-    for axes, name in zip(panels.flat, sets, strict=False):
+    for axes, name in zip(panels, sets, strict=True):
         background(axes, where(rows, outliers=name))
         _panel(axes, where(rows, outliers=name), arrays, styles, curve)
         areas = where(results, outliers=name, metric=area)
         _areas(axes, areas, rows, styles, metric(area), grid.panel_width)
         axes.set_title(plain_text(name, round(12 * grid.panel_width)))
-    for axes in grid.last_of_columns(panels):
-        axes.tick_params(labelbottom=True)
-    label_rows(panels, labels[1])
+    grid.label(panels, y=labels[1])
     figure.supxlabel(f"{labels[0]} ({detector_label(rows)})", fontsize=8)
     groups = group_names(rows)
     handles = [_handle(styles[group]) for group in groups]
@@ -276,19 +274,20 @@ def score_histograms(results: pandas.DataFrame, arrays: RunArrays | None = None)
     height = min(HIGH, max(LOW, (PAGE - 1) / lines))
     whole = Grid(lines * columns, grid.width, columns)
     figure, panels = whole.figure(height * lines + 0.45)
-    for axes in panels.flat:
+    for axes in panels:
         axes.set_axis_off()
     for line, (group, part) in enumerate((g, p) for g in groups for p in range(grid.rows)):
         by_seed = where(rows, group=group).sort_values(["seed", "checkpoint"], na_position="last")
         network = where(rows, group=group, checkpoint=by_seed["checkpoint"].iloc[0])
-        for axes, name in zip(panels[line], sets[part * columns :], strict=False):
+        first = line * columns
+        for axes, name in zip(panels[first:], sets[part * columns :][:columns], strict=False):
             _histogram_panel(axes, where(network, outliers=name), arrays, styles[group].colour)
             few_ticks(axes, grid.panel_width)
             axes.set_label(f"{plain_text(group)}, {plain_text(name)}")
             if line == 0 or (grid.rows > 1 and not dense):
                 title = plain_text(name, round(14 * grid.panel_width))
                 axes.set_title(title, pad=11 if dense else 3)
-        _label_group(panels[line][0], plain_text(group, 40), dense)
+        _label_group(panels[first], plain_text(group, 40), dense)
     legend(figure, _legend(), "upper")
     figure.supxlabel(f"Score ({detector_label(rows)})", fontsize=8)
     return figure

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdd_eval.figures import RunArrays, figure, once
-from sdd_eval.figures.layout import label_rows, legend, panel_grid
+from sdd_eval.figures.layout import legend, panel_grid
 from sdd_eval.figures.ood import MANY_GROUPS
 from sdd_eval.figures.selection import group_names, spreads, where
 from sdd_eval.figures.style import GroupStyle, plain_text, styles_of
@@ -53,16 +53,15 @@ def risk_coverage(results: pandas.DataFrame, arrays: RunArrays | None = None) ->
     scores = [name for name in NAMES if name in set(rows["score"])]
     grid, styles = panel_grid(len(scores), wide=4, narrow=2), styles_of(results)
     figure, panels = grid.figure(2.15 * grid.rows + 0.2, sharex=True, sharey=True)
-    for axes, score in zip(panels.flat, scores, strict=False):
+    for axes, score in zip(panels, scores, strict=True):
         _panel(axes, where(rows, score=score), arrays, list(NAMES).index(score), styles)
-        axes.set(title=_title(NAMES[score], grid.panel_width), xlabel="Coverage")
+        axes.set(title=_title(NAMES[score], grid.panel_width))
         axes.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
-        axes.label_outer()
-    highest = max(float(np.max(line.get_ydata())) for axes in panels.flat for line in axes.lines)
-    first = panels[0, 0]
+    highest = max(float(np.max(line.get_ydata())) for axes in panels for line in axes.lines)
+    first = panels[0]
     first.set(xlim=(0, 1), ylim=(0, HEIGHT * highest or 1))
     first.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
-    label_rows(panels, "Risk")
+    grid.label(panels, "Coverage", "Risk")
     legend(figure, first.get_legend_handles_labels(), "upper")
     return figure
 

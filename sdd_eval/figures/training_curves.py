@@ -86,8 +86,8 @@ def _epoch_panels() -> tuple[Figure, Axes, Axes]:
 
     grid = panel_grid(2)
     figure, panels = grid.figure(0.2 + 2.2 * grid.rows)
-    for axes in panels.flat:
+    for axes in panels:
         axes.set_xlabel("Epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    first, second = panels.flat
+    first, second = panels
     return figure, first, second
