@@ -71,7 +71,7 @@ class Grid:
     def label(self, panels: Sequence[Axes], x: str = "", y: str = "") -> None:
         """Label the lowest panel of each column and the first panel of each row."""
         for axes in panels[max(0, self.panels - self.columns) :]:
-            axes.set_xlabel(x)
+            axes.set_xlabel(x or axes.get_xlabel())
         for axes in panels[:: self.columns]:
             axes.set_ylabel(y)
 
