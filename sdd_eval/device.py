@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.errors import InputError
+from sdd_eval.validation import THREADS, check_bound
 
 if TYPE_CHECKING:
     import torch
+
+#: Operations of a forward pass that several threads make no faster: about 10 ms of one thread.
+SHORT_PASS = 4e9
 
 #: Parameters of `mallopt` in glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
@@ -42,7 +48,7 @@ def resolve_device(device: str) -> torch.device:
             raise InputError(f"--device is {device}, but torch sees {available} here; use cpu")
         return resolved
     try:
-        torch.empty(0, device=resolved)
+        torch.zeros(1, device=resolved).item()  # fails on "meta", whose tensors have no values
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
@@ -65,16 +71,108 @@ def device_and_threads(device: str) -> dict[str, Any]:
     return {"device": device_name(torch.device(device)), "threads": torch.get_num_threads()}
 
 
+def wait_without_spinning() -> None:
+    """Let idle threads of OpenMP and OpenBLAS sleep; effective until these libraries are loaded.
+
+    By default they spin between operations. Beside other busy processes they then occupy the cores
+    that the working threads need: a small network takes ten times the processor time.
+    """
+    for name, value in {"OMP_WAIT_POLICY": "passive", "OPENBLAS_THREAD_TIMEOUT": "4"}.items():
+        os.environ.setdefault(name, value)
+
+
+def available_threads(root: Path = Path("/")) -> int:
+    """Return how many cores this process may use by its affinity, its cgroup, and OpenMP's limit.
+
+    A container's processor quota is a limit of its cgroup; the limit of OpenMP is
+    `OMP_NUM_THREADS`. `root` is the folder of the file systems `proc` and `sys`.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    limits = [len(affinity(0)) if affinity else os.cpu_count() or 1, *_cgroup_quotas(root)]
+    openmp = os.environ.get("OMP_NUM_THREADS", "")
+    if openmp.isdigit():
+        limits.append(int(openmp))
+    return max(1, math.ceil(min(limits)))
+
+
+def _cgroup_quotas(root: Path) -> Iterator[float]:
+    """Yield the numbers of cores that the cgroups of this process, of version 1 or 2, may use."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            mount = root / "sys/fs/cgroup" / controllers
+            for group in (mount / path.strip("/"), *(mount / path.strip("/")).parents):
+                if group.is_relative_to(mount):
+                    yield from _quota(group)
+
+
+def _quota(group: Path) -> Iterator[float]:
+    """Yield the number of cores of a cgroup, if it is limited: its quota by its period."""
+    with contextlib.suppress(OSError, ValueError):
+        if (group / "cpu.max").is_file():
+            quota, period = (group / "cpu.max").read_text().split()
+        else:
+            names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+            quota, period = ((group / name).read_text().strip() for name in names)
+        if quota not in ("max", "-1"):
+            yield float(quota) / float(period)
+
+
+#: The number of threads that the user asked for, by which no default replaces it.
+_requested: list[int] = []
+
+
+def default_threads(network: torch.nn.Module, pixels: int) -> int:
+    """Return the threads for a network on batches of so many pixels.
+
+    Those that `set_threads` was called with, else torch's, limited to the available cores; but one
+    if a forward pass is so short that threads mostly wait for each other: at most `SHORT_PASS`
+    operations, if every parameter is used at every pixel.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    if _requested:
+        return threads
+    operations = 2 * pixels * sum(parameter.numel() for parameter in network.parameters())
+    return 1 if operations <= SHORT_PASS else min(threads, available_threads())
+
+
+def use_default_threads(network: torch.nn.Module, pixels: int) -> None:
+    """Set torch's threads to the default of a network on batches of so many pixels."""
+    import torch
+
+    torch.set_num_threads(default_threads(network, pixels))
+
+
+@contextlib.contextmanager
+def restored_threads() -> Iterator[None]:
+    """Restore torch's number of threads at the end."""
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def set_threads(threads: int | None) -> None:
-    """Limit the threads of NumPy's libraries and of torch, if imported; None changes nothing.
+    """Limit the threads of NumPy's libraries and of torch, if imported.
+
+    None limits them to the available cores where these are fewer than the machine has.
 
     Raises:
         InputError: the number is not positive.
     """
+    _requested[:] = [] if threads is None else [threads]
     if threads is None:
-        return
-    if threads < 1:
-        raise InputError(f"--threads is {threads}; it must be 1 or more")
+        threads = available_threads()
+        if threads == os.cpu_count():
+            return
+    check_bound("--threads", threads, THREADS)
     import numpy  # noqa: F401  # its libraries must be loaded to be limited
     import threadpoolctl
 
@@ -123,8 +221,7 @@ def training_settings(
     """
     import torch
 
-    if threads < 1:
-        raise InputError(f"--threads is {threads}; it must be 1 or more")
+    check_bound("--threads", threads, THREADS)
     on_gpu = device.type == "cuda"
     with contextlib.ExitStack() as restored:
         restored.callback(torch.set_num_threads, torch.get_num_threads())

@@ -2,6 +2,7 @@
 
 Exception
 └── InputError             the command line prints its one line and exits with 2
+    ├── NotOnDisk          a data set is known, and has to be downloaded, rendered or added
     └── ReportedElsewhere  the same, but another process of the same work prints the line
 """
 
@@ -14,6 +15,10 @@ from collections.abc import Iterable, Iterator
 
 class InputError(Exception):
     """The user's file, flag or data is wrong; the message is one line that says what and how."""
+
+
+class NotOnDisk(InputError):
+    """A data set is known, but not on disk; the message names the command that gets it."""
 
 
 class ReportedElsewhere(InputError):

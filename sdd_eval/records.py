@@ -18,7 +18,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.protocol import Protocol, shared_protocol
 from sdd_eval.provenance import CardProvenance, Provenance, RunProvenance
 from sdd_eval.type_errors import accepted, failed_value, members
-from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, FROM_1, bounded
+from sdd_eval.validation import ABOVE_0, BELOW_1, EPOCHS, FROM_0, FROM_1, LAYERS, SIDE, bounded
 
 Record = TypeVar("Record")
 
@@ -90,7 +90,7 @@ class Recipe:
     """KL divergences through which gradients flow."""
     position: str = "layer4"
     """Layer after which SD-Dropout's two masks are applied; the paper's is layer4, the last."""
-    hidden_layers: int = bounded(0, FROM_0)
+    hidden_layers: int = bounded(0, LAYERS)
     """Number of hidden fully connected layers (512 units) before the last one."""
     dataset: str = "cifar100"
     """Data set to train on."""
@@ -99,7 +99,7 @@ class Recipe:
     standardisation: str = "authors"
     """Mean and std of the first layer: authors (as the paper ran it: ImageNet's for photographs,
     else CIFAR-10's), imagenet, or a data set."""
-    image_size: int | None = bounded(None, FROM_1)
+    image_size: int | None = bounded(None, SIDE)
     """Side of the images in pixels, for photographs and folders; default: the data set's own."""
     augmentation: Literal["auto", "crop_flip", "crop", "resized_crop_flip", "none"] = "auto"
     """crop: shift by up to an eighth of the side, padded with zeros; crop_flip: crop and mirror;
@@ -117,7 +117,7 @@ class Recipe:
     """Training images held out for validation, balanced by class."""
     seed: int = bounded(0, FROM_0)
     """Seed of all random numbers."""
-    epochs: int = bounded(200, FROM_1)
+    epochs: int = bounded(200, EPOCHS)
     """Passes over the training set."""
     batch_size: int = bounded(128, FROM_1)
     """Images per step; the last, smaller batch is kept."""

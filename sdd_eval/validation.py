@@ -14,10 +14,16 @@ from sdd_eval.errors import InputError
 
 @dataclass(frozen=True)
 class Bound:
-    """A condition on a number, in words and as a predicate."""
+    """A condition on a number, in words and as a predicate, and a largest value with its reason."""
 
     accepted: str
     holds: Callable[[float], bool]
+    largest: float = math.inf
+    reason: str = ""
+
+    def at_most(self, largest: float, reason: str) -> Bound:
+        """Return the bound with a largest accepted value."""
+        return dataclasses.replace(self, largest=largest, reason=reason)
 
 
 ABOVE_0 = Bound("above 0", lambda value: value > 0)
@@ -25,6 +31,12 @@ FROM_0 = Bound("0 or more", lambda value: value >= 0)
 FROM_1 = Bound("1 or more", lambda value: value >= 1)
 BELOW_1 = Bound("0 or more and below 1", lambda value: 0 <= value < 1)
 BETWEEN_0_AND_1 = Bound("between 0 and 1", lambda value: 0 < value < 1)
+EPOCHS = FROM_1.at_most(1_000_000, "no schedule is longer")
+LAYERS = FROM_0.at_most(100, "a network of more fully connected layers does not train")
+SIDE = FROM_1.at_most(16_384, "a batch of larger images fills any memory")
+THREADS = FROM_1.at_most(1024, "more threads than processor cores only wait for each other")
+BINS = FROM_1.at_most(10_000, "with more bins than images almost all bins are empty")
+RESAMPLES = FROM_1.at_most(1_000_000, "more change no end of an interval by a visible amount")
 
 
 def bounded(default: float | None, bound: Bound, **metadata: Any) -> Any:
@@ -34,20 +46,35 @@ def bounded(default: float | None, bound: Bound, **metadata: Any) -> Any:
 
 def bounds_of(kind: Any) -> dict[str, Bound]:
     """Return the bounds of a dataclass's fields, by name."""
-    fields = dataclasses.fields(kind)
-    return {field.name: field.metadata["bound"] for field in fields if "bound" in field.metadata}
+    bounds = {field.name: field.metadata.get("bound") for field in dataclasses.fields(kind)}
+    return {name: bound for name, bound in bounds.items() if bound is not None}
 
 
 def check_bounds(values: Any, bounds: dict[str, Bound], where: str = "") -> None:
-    """Raise InputError if an attribute is out of its bounds; the message begins with `where`."""
+    """Raise InputError if an attribute is out of its bounds; the message begins with `where`.
+
+    None, for which a default is chosen, is within all bounds.
+    """
     for name, bound in bounds.items():
-        value = getattr(values, name)
-        if value is None:
-            continue
-        finite = "" if math.isfinite(value) else "finite and "
-        if finite or not bound.holds(value):
+        if getattr(values, name) is not None:
             flag = name.replace("_", "-") if where == "--" else name
-            raise InputError(f"{where}{flag} is {value}; it must be {finite}{bound.accepted}")
+            check_bound(f"{where}{flag}", getattr(values, name), bound)
+
+
+def check_bound(name: str, value: float, bound: Bound) -> None:
+    """Raise InputError if a number is out of its bound.
+
+    >>> check_bound("--bins", 12_345, BINS)
+    Traceback (most recent call last):
+    sdd_eval.errors.InputError: --bins is 12345; it must be at most 10,000: with more bins than \
+images almost all bins are empty
+    """
+    finite = "" if math.isfinite(value) else "finite and "
+    if finite or not bound.holds(value):
+        raise InputError(f"{name} is {value}; it must be {finite}{bound.accepted}")
+    if value > bound.largest:
+        largest = f"at most {bound.largest:,}: {bound.reason}"
+        raise InputError(f"{name} is {value}; it must be {largest}")
 
 
 def check_milestones(milestones: Sequence[int] | None) -> None:

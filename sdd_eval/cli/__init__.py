@@ -6,15 +6,18 @@ never load torch.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from sdd_eval import plugins
+from sdd_eval.cli.terminal import open_standard_streams
+from sdd_eval.device import wait_without_spinning
 from sdd_eval.errors import InputError, ReportedElsewhere, unknown_name
 from sdd_eval.lazy import lazy_exports
 from sdd_eval.version import __version__
@@ -51,6 +54,8 @@ _FUNCTIONS = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `sdd-eval` and exit: 0 success, 1 failure, 2 invalid input, 130 interrupted."""
+    open_standard_streams()
+    wait_without_spinning()
     if "TORCHELASTIC_RUN_ID" not in os.environ:  # torchrun ends its processes by SIGTERM
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # sent by cluster schedulers
     warnings.filterwarnings("default", ".* is now called ", DeprecationWarning)
@@ -63,22 +68,41 @@ def _one_line(message: Warning | str, category: type[Warning], *_: Any, **__: An
 
 
 def exit_code(arguments: Sequence[str]) -> int:
-    """Run a command line and return its exit code; invalid input is one line on standard error."""
+    """Run a command line and return its exit code; an error is one line on standard error."""
     try:
         code = dispatch(list(arguments))
-        sys.stdout.flush()  # raises here, and not when Python exits, if the reader has gone
+        sys.stdout.flush()  # raises here, and not when Python exits
         return code
     except ReportedElsewhere:
         return 2
     except InputError as error:
-        print(f"sdd-eval: {' '.join(str(error).split())}", file=sys.stderr)
+        _report(str(error))
         return 2
     except KeyboardInterrupt:
-        print("sdd-eval: interrupted; run the same command again to resume", file=sys.stderr)
+        _report("interrupted; run the same command again to resume")
         return 130
-    except BrokenPipeError:  # `sdd-eval … | head` has read enough: discard the rest
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # `sdd-eval … | head` has read enough
+        _discard(sys.stdout)
         return 0
+    except OSError as error:  # a full disk, a folder without permission, a full standard output
+        _discard(sys.stdout)
+        _report(f"{error.filename or 'cannot write'}: {error.strerror or error}")
+        return 1
+
+
+def _report(message: str) -> None:
+    """Print an error on one line of standard error, if that can be written."""
+    with contextlib.suppress(OSError):
+        print(f"sdd-eval: {' '.join(message.split())}", file=sys.stderr)
+    _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
+    """Discard what a stream does not take, so that Python does not fail on it when it exits."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def dispatch(arguments: list[str]) -> int:

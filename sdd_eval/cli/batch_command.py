@@ -17,13 +17,13 @@ from sdd_eval.cli.flags import (
     Storage,
     command_line,
     parse,
-    require_positive,
 )
 from sdd_eval.cli.terminal import duration, relative, table
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
 from sdd_eval.store import run_paths, write_record
+from sdd_eval.validation import FROM_1, bounded
 
 #: The file in a study's folder with the tracebacks of failed jobs.
 FAILURES = "failures.txt"
@@ -53,7 +53,7 @@ class Flags:
     """Run the study's small version: minutes on two CPU cores, on data that needs no download."""
     dry_run: bool = False
     """Only list the jobs, which of them are done, and how long the others should take."""
-    limit: int | None = None
+    limit: int | None = bounded(None, FROM_1)
     """Evaluate on at most this many images per data set; training uses all."""
     seeds: tuple[int, ...] = ()
     """Seeds that replace those of the study file."""
@@ -66,7 +66,7 @@ class Flags:
 class QuickstartFlags:
     """Train, evaluate and report cross-entropy and SD-Dropout on scikit-learn's digits."""
 
-    limit: int | None = None
+    limit: int | None = bounded(None, FROM_1)
     """Evaluate on at most this many images per data set; training uses all."""
     storage: Storage = field(default_factory=Storage)
     compute: Compute = field(default_factory=Compute)
@@ -83,7 +83,10 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     device = _device(flags)
     file = studies.study_file(flags.study)
-    study = studies.read_study(file, small=flags.small, seeds=flags.seeds, check_positions=True)
+    lookup = studies.Lookup(
+        data_root(flags.storage.data_root), flags.storage.checkpoints, flags.compute.trust_code
+    )
+    study = studies.read_study(file, small=flags.small, seeds=flags.seeds, lookup=lookup)
     workspace = workspace_of(flags, study, device, flags.limit)
     planned = studies.plan(studies.jobs_of(study), workspace)
     print(": ".join(filter(None, (study.name, study.title))))
@@ -133,7 +136,6 @@ def workspace_of(
     flags: Any, study: studies.Study, device: str, limit: int | None
 ) -> studies.Workspace:
     """Return the folders and options of jobs, from the groups `storage` and `compute` of flags."""
-    require_positive("--limit", limit)
     return studies.Workspace(
         checkpoints=flags.storage.checkpoints.absolute(),
         study=(flags.storage.reports / study.name).absolute(),

@@ -14,6 +14,7 @@ from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
 from sdd_eval.records import encode
 from sdd_eval.store import folder_name
+from sdd_eval.validation import FROM_1, bounded
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Data:
     corrupted: str = ""
     """Corrupted version of the test set; default: the one that belongs to the test set, else
     images corrupted while they are read."""
-    limit: int | None = None
+    limit: int | None = bounded(None, FROM_1)
     """Evaluate on at most this many images of each set, a seeded subset balanced by class."""
 
 

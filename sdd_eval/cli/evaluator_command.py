@@ -21,6 +21,7 @@ from sdd_eval.metrics.registry import metric
 from sdd_eval.object_detection.recipe import EVALUATION_BATCH_SIZE
 from sdd_eval.records import OBJECT_DETECTION, Measurement, encode
 from sdd_eval.store import folder_name
+from sdd_eval.validation import FROM_1, bounded
 
 #: Of a run with more numbers than this, only the most important ones are printed.
 MAX_ROWS = 24
@@ -32,7 +33,7 @@ class Data:
 
     dataset: str | None = None
     """Test set, or a folder of images; default: the test set of the training data."""
-    limit: int | None = None
+    limit: int | None = bounded(None, FROM_1)
     """Evaluate on at most this many images, a seeded subset balanced by class; default: all."""
     seed: int = 0
     """Seed of the subset and of all other random numbers."""
@@ -42,7 +43,7 @@ class Data:
 class Inference(Compute):
     """How to run the networks."""
 
-    batch_size: int = 256
+    batch_size: int = bounded(256, FROM_1)
     """Images per batch."""
 
 

@@ -31,6 +31,7 @@ from tyro.constructors import (
 from sdd_eval.errors import InputError
 from sdd_eval.records import FORMER_NAME
 from sdd_eval.store import folder_name
+from sdd_eval.validation import THREADS, bounded, bounds_of, check_bounds
 
 Flags = TypeVar("Flags")
 
@@ -55,9 +56,9 @@ Ungrouped = tyro.conf.arg(name="")
 class Threads:
     """Where to compute."""
 
-    threads: int | None = None
-    """CPU threads; default: chosen by NumPy and PyTorch. Set 1 for each of several processes that
-    share a machine."""
+    threads: int | None = bounded(None, THREADS)
+    """CPU threads; default: the cores that are free to this process, but one for small networks and
+    batches. Set 1 for each of several processes that share a machine."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def parse(
     current = _collected(_current_names(arguments, former), _repeatable(kind))
     try:
         with contextlib.redirect_stderr(errors):
-            return tyro.cli(
+            flags = tyro.cli(
                 kind,
                 args=current,
                 prog=f"sdd-eval {program}",
@@ -147,6 +148,17 @@ def parse(
         if error.code == 0:
             raise
         raise InputError(_one_line(errors.getvalue(), program)) from None
+    _check_bounds(flags)
+    return flags
+
+
+def _check_bounds(flags: Any) -> None:
+    """Raise InputError for a number out of the bound of its flag, in any group of flags."""
+    check_bounds(flags, bounds_of(flags), "--")
+    for field in dataclasses.fields(flags):
+        group = getattr(flags, field.name)
+        if dataclasses.is_dataclass(group):
+            _check_bounds(group)
 
 
 def _current_names(arguments: Sequence[str], names: Mapping[str, str]) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sdd_eval import cli
-from sdd_eval.cli.flags import Compute, Reports, Studies, parse, require_positive, study_folder
+from sdd_eval.cli.flags import Compute, Reports, Studies, parse, study_folder
 from sdd_eval.cli.terminal import table
 from sdd_eval.device import prepare_device
 from sdd_eval.metrics.formatting import format_interval, format_mean, format_number
@@ -21,6 +21,7 @@ from sdd_eval.report.tables.summary import comparable_results, summarise
 from sdd_eval.statistics.seeds import SeedSummary
 from sdd_eval.store import write_text
 from sdd_eval.studies import read_study_record
+from sdd_eval.validation import FROM_1, bounded
 
 TITLES = {
     "cost": "Training cost relative to cross-entropy (this machine; median of three repetitions)",
@@ -41,9 +42,9 @@ class CostFlags:
     """Measure the training cost of each method relative to cross-entropy."""
     arch: str = "resnet18w16"
     """Network to train, on random images of 32 × 32 pixels."""
-    batch_size: int = 64
+    batch_size: int = bounded(64, FROM_1)
     """Images per batch."""
-    steps: int = 3
+    steps: int = bounded(3, FROM_1)
     """Training steps per repetition; there are three repetitions."""
     precision: str = "float32"
     """float32 or bf16."""
@@ -84,7 +85,6 @@ def run_claims(arguments: Sequence[str]) -> int:
 
 def _costs(flags: Flags) -> list[Row]:
     cost = flags.training
-    require_positive("--steps", cost.steps)
     device = prepare_device(flags.compute.device, flags.compute.threads)
     with cli.Bar("cost: ") as bar:
         shape = (cost.arch, cost.batch_size, cost.precision)

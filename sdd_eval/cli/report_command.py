@@ -27,6 +27,8 @@ def run(arguments: Sequence[str]) -> int:
     """Write each study's report and print its path."""
     flags = parse(Flags, arguments, "report")
     set_threads(flags.compute.threads)
+    if flags.style is not None:
+        report.read_style(flags.style)  # before the runs are read
     for study in flags.study or ("default",):
         with cli.Bar(f"{study}: ") as bar:
             folder = flags.storage.reports / study

@@ -1,4 +1,4 @@
-"""Numbers, tables and paths as a terminal shows them."""
+"""Numbers, tables and paths as a terminal shows them, and the standard streams."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 
 def table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
@@ -89,3 +89,26 @@ def print_warnings(texts: Iterable[str]) -> None:
     """Print warnings on standard error, a line each."""
     for text in texts:
         print(f"sdd-eval: warning: {text}", file=sys.stderr)
+
+
+def open_standard_streams() -> None:
+    """Give every closed standard stream a null device, and print "?" for unknown characters.
+
+    Otherwise the first file that is opened would get the number of the closed stream, and whatever
+    a library prints would end in it. Standard output in an encoding such as ASCII or Latin-1 would
+    raise at the first "ε" and lose all that follows.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+    sys.stdout = sys.stdout or _null_device()
+    sys.stderr = sys.stderr or _null_device()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure") and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")
+
+
+def _null_device() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # open until the process ends

@@ -19,13 +19,17 @@ from sdd_eval.errors import InputError, ReportedElsewhere
 from sdd_eval.object_detection.recipe import SCHEDULES, DetectorRecipe
 from sdd_eval.records import Card, Recipe
 from sdd_eval.training.recipe import validated
+from sdd_eval.validation import FROM_0, bounded
+
+#: How many processes may load images.
+WORKERS = FROM_0.at_most(1024, "more processes than processor cores only wait for each other")
 
 
 @dataclass(frozen=True)
 class TrainingCompute(Compute):
     """Where to compute."""
 
-    workers: int | None = None
+    workers: int | None = bounded(None, WORKERS)
     """Processes that decode and augment photographs; default: one
     per thread; none with one thread."""
 

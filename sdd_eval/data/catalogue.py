@@ -25,7 +25,7 @@ from sdd_eval.data.readers.coco import CocoFolder, is_coco
 from sdd_eval.data.readers.folders import FolderSet
 from sdd_eval.data.readers.npz import NpzSet, npz_files
 from sdd_eval.data.root import data_root
-from sdd_eval.errors import InputError, unknown_name
+from sdd_eval.errors import InputError, NotOnDisk, unknown_name
 from sdd_eval.records import CLASSIFICATION, OBJECT_DETECTION, Task
 
 ALIASES = {"lsun": "lsun_resize"}
@@ -190,7 +190,7 @@ def _default_corrupted_set(published: Dataset | None, clean: str, root: Path) ->
         return published
     if present_corruptions(regenerated_folder(clean, root)):
         return None
-    raise InputError(
+    raise NotOnDisk(
         f"no corrupted {clean} was found; `sdd-eval data get {clean}_c` downloads the "
         f"published one, `sdd-eval data corrupt {clean}` renders one"
     )

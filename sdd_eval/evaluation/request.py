@@ -22,7 +22,7 @@ from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
 from sdd_eval.data.root import data_root
 from sdd_eval.data.splits import training_split, validation_name
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.evaluator import score, task_of
+from sdd_eval.evaluators.evaluator import check, score, task_of
 from sdd_eval.evaluators.settings import loaded_names, settings_that_load, training_key
 from sdd_eval.object_detection.batches import objects_of
 from sdd_eval.records import OBJECT_DETECTION, Measurement, Run, Task, encode
@@ -58,13 +58,14 @@ class Request:
 
 
 def validated(request: Request) -> Request:
-    """Fill in the evaluator's `default_limit`; raise InputError for a number below 1.
+    """Fill in the evaluator's `default_limit`; raise InputError for an invalid number or setting.
 
     TF32 is switched off on a device without it.
     """
     for flag, number in (("--limit", request.limit), ("--batch-size", request.batch_size)):
         if number is not None and number < 1:
             raise InputError(f"{flag} is {number}; it must be 1 or more")
+    check(request.evaluator)
     default = getattr(request.evaluator, "default_limit", None)
     tf32 = request.tf32 and request.device.startswith("cuda")
     return dataclasses.replace(request, limit=request.limit or default, tf32=tf32)

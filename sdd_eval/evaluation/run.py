@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 from sdd_eval.arrays import Arrays
 from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.data.images import Subset
-from sdd_eval.device import device_and_threads, explain_batch_errors, float32_precision
+from sdd_eval.device import (
+    device_and_threads,
+    explain_batch_errors,
+    float32_precision,
+    restored_threads,
+    use_default_threads,
+)
 from sdd_eval.evaluation.environment import machine, versions
 from sdd_eval.evaluation.partial_results import PartialResultFiles
 from sdd_eval.evaluation.request import Inputs, Request
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
     from sdd_eval.object_detection.evaluator import DetectionSubject
 
 
+@restored_threads()
 def run(
     checkpoint: Checkpoint,
     inputs: Inputs,
@@ -95,6 +102,8 @@ def _subject(
     partial_results: PartialResultFiles | None,
 ) -> Subject:
     model, cache = checkpoint.network(request.device), None
+    batch = min(request.batch_size, request.limit or len(inputs.data))
+    use_default_threads(model, batch * checkpoint.spec.image_size**2)
     if request.cache is not None:
         folded = sum(folding.folded for folding in checkpoint.foldings)
         parts = network_parts(checkpoint.weights_sha256, checkpoint.spec, folded)

@@ -36,7 +36,7 @@ from sdd_eval.metrics.temperature import MAX_TEMPERATURE, MIN_TEMPERATURE, cross
 from sdd_eval.statistics.closed_form.share import bounded_mean
 from sdd_eval.statistics.intervals import Interval
 from sdd_eval.statistics.statistic import SHARE, Quantity, Statistic, share_bounds, unpaired
-from sdd_eval.validation import FROM_1, check_bounds
+from sdd_eval.validation import BINS
 
 if TYPE_CHECKING:
     from sdd_eval.arrays import Arrays
@@ -57,12 +57,8 @@ class Calibration(Evaluator):
     validation_set: str = collects("", loads="validation")
     """Images to fit the temperature on; none cross-fits it on two halves of the test images.
     Default: the checkpoint's validation images, if any."""
-    bins: int = scores(10)
+    bins: int = scores(10, bound=BINS)
     """Number of confidence bins, of equal width or (ece_adaptive) with equally many images."""
-
-    def __post_init__(self) -> None:
-        """Raise InputError for fewer than one bin."""
-        check_bounds(self, {"bins": FROM_1}, "--")
 
     def collect(self, subject: Subject) -> Arrays:
         """Return `logits` (images, classes) float32 and `labels` (images,), class indices.

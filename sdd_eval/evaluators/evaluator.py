@@ -20,7 +20,7 @@ from sdd_eval.protocol import Protocol
 from sdd_eval.records import CLASSIFICATION, Measurement, Task
 from sdd_eval.statistics.intervals import LEVEL, Interval
 from sdd_eval.statistics.statistic import Statistic
-from sdd_eval.validation import BETWEEN_0_AND_1, FROM_1, check_bounds
+from sdd_eval.validation import BETWEEN_0_AND_1, RESAMPLES, bounded, bounds_of, check_bounds
 
 #: What every interval of an evaluator refers to.
 MEANING = "same network, new images"
@@ -34,14 +34,14 @@ AFFORDABLE = 1 << 27
 class Intervals:
     """Level of the intervals, and number of resamples."""
 
-    level: float = LEVEL
+    level: float = bounded(LEVEL, BETWEEN_0_AND_1)
     """Confidence level of the intervals."""
-    resamples: int = 1000
+    resamples: int = bounded(1000, RESAMPLES)
     """Bootstrap resamples of the images; reduced to as few as 200 for expensive statistics."""
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_bounds(self, {"level": BETWEEN_0_AND_1, "resamples": FROM_1}, "--")
+        check_bounds(self, bounds_of(Intervals), "--")
 
     def number(self, cost: float) -> int:
         """Return the number of resamples if one processes so many values."""
@@ -68,6 +68,16 @@ class Evaluator:
     intervals: Intervals = field(default=INTERVALS, kw_only=True, metadata={"stage": "score"})
     """Settings of the intervals."""
 
+    def __post_init__(self) -> None:
+        """Raise InputError for a number out of the bound of its setting."""
+        check_bounds(self, bounds_of(type(self)), "--")
+
+    def check(self) -> None:
+        """Raise InputError for settings with which no network can be evaluated.
+
+        It is called before a network is trained or loaded.
+        """
+
     def statistics(self, arrays: Arrays) -> Iterable[Statistic]:
         """Return the statistics of the arrays that `collect` returned."""
         raise InputError(f"{type(self).__name__} has no method `statistics`")
@@ -75,6 +85,11 @@ class Evaluator:
     def score(self, arrays: Mapping[str, Any]) -> list[Measurement]:
         """Return the numbers of the arrays with their intervals."""
         return list(measurements(self.statistics(Arrays.of(arrays)), self.intervals))
+
+
+def check(evaluator: Any) -> None:
+    """Raise InputError for settings of any evaluator with which no network can be evaluated."""
+    getattr(evaluator, "check", lambda: None)()
 
 
 def task_of(evaluator: Any) -> Task:

@@ -23,7 +23,7 @@ from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.statistic import Quantity, Statistic
 from sdd_eval.statistics.sums import SumStatistic
-from sdd_eval.validation import BELOW_1, check_bounds
+from sdd_eval.validation import BELOW_1
 
 if TYPE_CHECKING:
     from sdd_eval.data.images import ImageSet
@@ -40,12 +40,8 @@ class MaskVariance(Evaluator):
 
     outliers: tuple[str, ...] = collects((), loads="images")
     """OOD sets, or groups of them (near, far, paper); default: those usual for the test set."""
-    drop_rate: float = scores(0.5)
+    drop_rate: float = scores(0.5, bound=BELOW_1)
     """Probability β of dropping a feature; the others are scaled by 1 / (1 − β)."""
-
-    def __post_init__(self) -> None:
-        """Raise InputError for a drop rate outside [0, 1)."""
-        check_bounds(self, {"drop_rate": BELOW_1}, "--")
 
     def collect(self, subject: Subject) -> Arrays:
         """Return `squares` and `spread` (images,) float64 of the test set and of each OOD set.

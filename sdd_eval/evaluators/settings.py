@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
-from sdd_eval.errors import unknown_name
+from sdd_eval.validation import Bound
 
 Value = TypeVar("Value")
 
@@ -18,8 +18,14 @@ Value = TypeVar("Value")
 Kind = Literal["images", "corruptions", "checkpoint", "training", "validation", "run"]
 
 
-def collects(default: Value, *, loads: Kind | None = None, optional: bool = False) -> Value:
-    """Return a field for a setting that `collect` depends on.
+def collects(
+    default: Value,
+    *,
+    loads: Kind | None = None,
+    optional: bool = False,
+    bound: Bound | None = None,
+) -> Value:
+    """Return a field for a setting that `collect` depends on, of a number with its bound.
 
     With `loads`, the setting holds names of data sets (one, or a tuple), which are loaded into
     `subject.sets` before `collect`. An empty value means those usual for the test set, or none if
@@ -31,7 +37,7 @@ def collects(default: Value, *, loads: Kind | None = None, optional: bool = Fals
     images held out from the checkpoint's training; the setting is empty if there are none, or if
     the evaluator's attribute `chooses` is false.
     """
-    metadata = {"stage": "collect", "loads": loads, "optional": optional}
+    metadata = {"stage": "collect", "loads": loads, "optional": optional, "bound": bound}
     field: Value = dataclasses.field(default=default, metadata=metadata)
     return field
 
@@ -41,8 +47,14 @@ def training_key(name: str) -> str:
     return f"{name} training"
 
 
-def scores(default: Value, *, loads: Literal["run"] | None = None, optional: bool = False) -> Value:
-    """Return a field for a setting that only `score` depends on.
+def scores(
+    default: Value,
+    *,
+    loads: Literal["run"] | None = None,
+    optional: bool = False,
+    bound: Bound | None = None,
+) -> Value:
+    """Return a field for a setting that only `score` depends on, of a number with its bound.
 
     It must be an axis of the numbers that it changes. Settings of intervals are shown in the
     interval's description instead, as they do not change the number.
@@ -50,7 +62,7 @@ def scores(default: Value, *, loads: Literal["run"] | None = None, optional: boo
     With `loads="run"` it holds names of checkpoints whose runs of the same evaluator on the same
     images the network is compared with. Their arrays are `arrays.compared`, by name.
     """
-    metadata = {"stage": "score", "loads": loads, "optional": optional}
+    metadata = {"stage": "score", "loads": loads, "optional": optional, "bound": bound}
     field: Value = dataclasses.field(default=default, metadata=metadata)
     return field
 
@@ -84,14 +96,6 @@ def loaded_names(evaluator: Any) -> dict[str, str]:
         value = getattr(evaluator, setting)
         kinds.update(dict.fromkeys((value,) if isinstance(value, str) else tuple(value), kind))
     return kinds
-
-
-def check_settings(kind: Any, settings: Iterable[str]) -> None:
-    """Raise InputError for the first name that is no setting of an evaluator."""
-    known = [field.name for field in dataclasses.fields(kind)]
-    for name in settings:
-        if name not in known:
-            raise unknown_name(f"setting of {kind.name}", name, known)
 
 
 def from_stored(kind: Any, settings: Mapping[str, Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,23 +129,50 @@ def house_style(style: Path | None = None, width: float | None = None) -> Iterat
     nested = style is None and matplotlib.rcParams["svg.hashsalt"] == _SALT
     with matplotlib.rc_context({} if nested else _RC):
         if style is not None:
-            _apply(style)
+            matplotlib.rcParams.update(read_style(style))
         if width is not None:
             matplotlib.rcParams["figure.figsize"] = (width, 0.45 * width)
         yield
 
 
-def _apply(style: Path) -> None:
+def read_style(path: Path) -> dict[str, Any]:
+    """Return the parameters of a matplotlib style file.
+
+    Raises:
+        InputError: it does not exist, or matplotlib would ignore or refuse one of its lines.
+    """
     import matplotlib
 
-    if not style.is_file():
-        raise InputError(f"--style {style} is not a file; give a matplotlib style file")
+    if not path.is_file():
+        raise InputError(f"--style {path} is not a file; give a matplotlib style file")
+    ignored = _Messages()
+    logger = logging.getLogger("matplotlib")
+    logger.addHandler(ignored)
     try:
-        matplotlib.rcParams.update(
-            matplotlib.rc_params_from_file(style, fail_on_error=True, use_default_template=False)
+        values = matplotlib.rc_params_from_file(
+            path, fail_on_error=True, use_default_template=False
         )
     except Exception as error:  # matplotlib raises several kinds
-        raise InputError(f"--style {style} is not a matplotlib style file: {error}") from error
+        ignored.messages.append(str(error))
+        values = {}
+    finally:
+        logger.removeHandler(ignored)
+    if ignored.messages:
+        reason = " ".join(ignored.messages[0].split()).partition(" You probably need")[0]
+        raise InputError(f"--style {path} is not a matplotlib style file: {reason}")
+    return dict(values)
+
+
+class _Messages(logging.Handler):
+    """Keeps warnings: matplotlib only logs the lines of a style file that it ignores."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the message of a warning."""
+        self.messages.append(record.getMessage())
 
 
 def plain_text(text: object, longest: int = 48) -> str:

@@ -8,7 +8,7 @@ from sdd_eval.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from sdd_eval.models.bn_folding import Folding, fold
-    from sdd_eval.models.build import build
+    from sdd_eval.models.build import build, check_arch
     from sdd_eval.models.densenet import build_densenet
     from sdd_eval.models.faster_rcnn import build_detector
     from sdd_eval.models.foreign import is_factory

@@ -20,7 +20,15 @@ from sdd_eval.records import (
     encode,
     upgraded,
 )
-from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, FROM_1, check_bounds, check_milestones
+from sdd_eval.validation import (
+    ABOVE_0,
+    BELOW_1,
+    EPOCHS,
+    FROM_0,
+    FROM_1,
+    check_bounds,
+    check_milestones,
+)
 
 #: Epochs of the paper's two schedules, 0.5× and 1×.
 SCHEDULES = {"half": 7, "full": 12}
@@ -30,7 +38,12 @@ REFERENCE_BATCH, REFERENCE_LR = 16, 0.02
 EVALUATION_BATCH_SIZE = 8
 
 _BOUNDS = {
-    **{"epochs": FROM_1, "batch_size": FROM_1, "lr": ABOVE_0, "momentum": BELOW_1},
+    **{
+        "epochs": EPOCHS,
+        "batch_size": FROM_1,
+        "lr": ABOVE_0,
+        "momentum": BELOW_1,
+    },
     **{"weight_decay": FROM_0, "min_size": FROM_1, "max_size": FROM_1, "channels": FROM_1},
     **{"regions": FROM_1, "trainable_layers": FROM_0, "seed": FROM_0},
 }

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from sdd_eval import models, plugins
+from sdd_eval import plugins
 from sdd_eval.errors import unknown_name
 from sdd_eval.object_detection.recipe import DetectorRecipe, detector_name, flatten, with_defaults
-from sdd_eval.records import DETECTOR, ModelSpec, Recipe, decode, encode
+from sdd_eval.records import DETECTOR, Recipe, decode, encode
 from sdd_eval.store import key_of
+from sdd_eval.studies.checks import Lookup, check_recipe
 from sdd_eval.studies.schema import Evaluate, Small, StudyFile, Table, TrainDetector
 from sdd_eval.studies.study import DETECTOR_FIELDS, RECIPE_FIELDS, Training
-from sdd_eval.studies.toml import Location
 from sdd_eval.training.recipe import NAME_FIELDS, validated
 from sdd_eval.training.recipe import checkpoint_name as short_name
 
 #: Fields that a checkpoint's short name mentions; the others are hashed.
 _NAMED = ("dataset", "arch", "method", "method_options", "sd_dropout", *NAME_FIELDS)
 
+#: The most trainings of a table, and seeds of each: ten thousand files are slow in any folder.
+MOST_TRAININGS = 10_000
+
 #: Checkpoints by the id of their table.
 Ids = dict[str, set[str]]
 
 
 def trainings_of(
-    file: StudyFile, small: Small, seeds: Sequence[int] | None, *, check_positions: bool
+    file: StudyFile, small: Small, seeds: Sequence[int] | None, lookup: Lookup | None
 ) -> tuple[dict[str, Training], Ids]:
     """Return trainings by checkpoint, seed by seed, and checkpoints by id; errors name the line."""
     common = list(combinations(file.recipe, RECIPE_FIELDS))
@@ -40,11 +43,8 @@ def trainings_of(
         table_seeds = seeds or small.seeds or table.seeds or file.seeds
         grid = combinations(table, RECIPE_FIELDS, common[0])
         for fields, seed in itertools.product(grid, table_seeds):
-            full = recipe_of(table.location, fields, seed)
-            recipe = recipe_of(table.location, small.recipe_fields(fields), seed)
-            if check_positions:
-                with table.location.errors_at("position"):
-                    _refuse_position(recipe.arch, recipe.position)
+            full = _recipe_of(table, fields, seed, None)
+            recipe = _recipe_of(table, small.recipe_fields(fields), seed, lookup)
             training = Training(name(recipe), recipe, encode(recipe), (encode(full),))
             planned.append((table_seeds.index(seed), training, table.id))
     trainings: dict[str, Training] = {}
@@ -64,7 +64,11 @@ def _add(network: Training, networks: dict[str, Training], names: set[str]) -> N
 
 
 def detectors_of(
-    file: StudyFile, small: Small, trainings: Mapping[str, Training], ids: Ids
+    file: StudyFile,
+    small: Small,
+    trainings: Mapping[str, Training],
+    ids: Ids,
+    lookup: Lookup | None,
 ) -> tuple[dict[str, Training], Ids]:
     """Return the detectors by name, backbone by backbone, and the checkpoints of each id.
 
@@ -80,7 +84,9 @@ def detectors_of(
             for fields in combinations(table, DETECTOR_FIELDS):
                 full = DetectorRecipe(**fields)
                 recipe = DetectorRecipe(**small.detector_fields(fields))
-                with table.location.errors_at():
+                with table.location.errors_in(table.given(DETECTOR_FIELDS)):
+                    if lookup is not None:
+                        check_recipe(recipe, lookup)
                     detector = _detector(full, recipe, backbone, trainings.get(backbone))
                 _add(detector, detectors, all_ids.setdefault(table.id, set()))
     if file.train_detector and not detectors:
@@ -131,6 +137,10 @@ def combinations(
     grid = table.given(names)
     options = grid.pop("method_options", {})
     option_grid = {name: v if isinstance(v, list) else [v] for name, v in options.items()}
+    count = math.prod(map(len, (*grid.values(), *option_grid.values())))
+    if count > MOST_TRAININGS:
+        message = f"the table has {count:,} combinations; it must have at most {MOST_TRAININGS:,}"
+        raise table.location.error(f"{message}: each is a training, and a file of its own")
     for chosen, option in itertools.product(_product(grid), list(_product(option_grid))):
         merged = {**shared, **chosen}
         if option:
@@ -143,25 +153,15 @@ def _product(grid: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
         yield dict(zip(grid, values, strict=True))
 
 
-def recipe_of(location: Location, fields: Mapping[str, Any], seed: int) -> Recipe:
+def _recipe_of(table: Table, fields: Mapping[str, Any], seed: int, lookup: Lookup | None) -> Recipe:
     """Return the recipe of a combination, validated; errors name the line."""
-    with location.errors_at("method_options"):
+    with table.location.errors_in({**table.given(RECIPE_FIELDS), "seeds": seed}):
         recipe = validated(Recipe(**fields, seed=seed))
-    with location.errors_at("arch"):
         if ":" not in recipe.arch and recipe.arch not in plugins.names("models"):
             raise unknown_name("arch", recipe.arch, plugins.names("models"))
+        if lookup is not None:
+            check_recipe(recipe, lookup)
     return recipe
-
-
-@functools.cache
-def _refuse_position(arch: str, position: str) -> None:
-    """Raise InputError if the network, built on torch's meta device, lacks the position."""
-    if position == Recipe.position or ":" in arch:
-        return
-    import torch
-
-    with torch.device("meta"):
-        models.build(ModelSpec(arch, 10, (0.5,) * 3, (0.5,) * 3, 32)).stage_of(position)
 
 
 def checkpoint_name(recipe: Recipe) -> str:

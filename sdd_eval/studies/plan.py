@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from sdd_eval import checkpoints, evaluation, store
 from sdd_eval.data import catalogue
-from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
-from sdd_eval.data.splits import validation_name
 from sdd_eval.data.standardisation import standardisation_set
-from sdd_eval.errors import InputError
-from sdd_eval.evaluators.settings import settings_that_load
+from sdd_eval.errors import InputError, NotOnDisk
 from sdd_eval.object_detection.recipe import recipe_of, resolved_recipe
 from sdd_eval.records import Card, Recipe
+from sdd_eval.studies.checks import required_sets
 from sdd_eval.studies.cost_model import Estimates
 from sdd_eval.studies.jobs import Job, Workspace
 from sdd_eval.studies.run import request_of
@@ -80,7 +77,12 @@ def _missing_share(job: Job, workspace: Workspace, untrained: Sequence[Job]) -> 
         for training in (plan.work for plan in untrained if plan.checkpoint == job.checkpoint):
             if not isinstance(training, Evaluation):
                 root = workspace.data_root
-                names = _needed(work, training.recipe.dataset, root)
+                names = required_sets(
+                    configured(work.evaluator, work.settings),
+                    work.dataset,
+                    training.recipe.dataset,
+                    root,
+                )
                 _require_present(catalogue.dataset(name, root, work.task) for name in names)
         return 1.0
     checkpoint, request = workspace.checkpoints / work.checkpoint, request_of(work, workspace)
@@ -124,20 +126,4 @@ def _require_present(sets: Iterable[catalogue.Dataset]) -> None:
     for data in sets:
         if not data.present:
             name = data.reference
-            raise InputError(f"{name} is not on disk (sdd-eval data get {name})")
-
-
-def _needed(work: Evaluation, trained_on: str, root: Path) -> Iterator[str]:
-    """Yield the data sets that an evaluation of a network to be trained loads."""
-    test = catalogue.canonical_name(work.dataset or trained_on)
-    on_validation = test == catalogue.canonical_name(validation_name(trained_on))
-    yield trained_on if on_validation else work.dataset or trained_on
-    evaluator = configured(work.evaluator, work.settings)
-    for setting, kind in settings_that_load(evaluator).items():
-        value = getattr(evaluator, setting)
-        if kind == "images":
-            yield from expand_groups(value, trained_on) or default_ood_sets(test)
-        if kind == "corruptions":
-            corrupted = catalogue.corrupted_set(value, test, root)
-            if corrupted is not None:  # regenerated ones are rendered if they are not on disk
-                yield corrupted.reference
+            raise NotOnDisk(f"{name} is not on disk (sdd-eval data get {name})")

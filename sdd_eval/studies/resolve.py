@@ -10,17 +10,20 @@ from typing import Any
 import msgspec
 
 from sdd_eval import plugins
+from sdd_eval.checkpoints.folder import find_folder
 from sdd_eval.errors import unknown_name
-from sdd_eval.former_names import current_settings, renamed_selector
+from sdd_eval.evaluators.settings import loaded_names
+from sdd_eval.former_names import renamed_selector
 from sdd_eval.metrics import registry
 from sdd_eval.object_detection.recipe import DetectorRecipe
-from sdd_eval.records import OBJECT_DETECTION, Recipe
+from sdd_eval.records import CLASSIFICATION, OBJECT_DETECTION, Recipe, Task
 from sdd_eval.store import folder_name
+from sdd_eval.studies.checks import Lookup, check_evaluation
 from sdd_eval.studies.comparisons import comparisons_of
 from sdd_eval.studies.grid import Ids, detectors_of, selection, trainings_of
 from sdd_eval.studies.schema import Evaluate, Small, StudyFile, read_study_file
 from sdd_eval.studies.selection import varied
-from sdd_eval.studies.study import Evaluation, Study, configured
+from sdd_eval.studies.study import Evaluation, Study, Training, configured, settings_by_field
 
 
 def read_study(
@@ -28,22 +31,22 @@ def read_study(
     *,
     small: bool = False,
     seeds: Sequence[int] | None = None,
-    check_positions: bool = False,
+    lookup: Lookup | None = None,
 ) -> Study:
     """Read a study file, with its table `[small]` if `small`, and with other seeds if given.
 
-    With `check_positions`, networks whose masks are at another position than the default are built,
-    to see whether they have it. Raise InputError, with the line and the most similar valid name,
-    if the file is not a valid study.
+    With `lookup`, also the data sets, checkpoints and positions of masks that it names are looked
+    up. Raise InputError, with the line and the most similar valid name, if the file is not a valid
+    study.
     """
     file = read_study_file(path)
     families = _families(file)
-    _check_names(file)
+    _check_names(file, lookup)
     if small and file.small is None:
         raise file.location.error("the study has no [small] table, which --small needs")
     stand_in = file.small if small and file.small else Small()
-    trainings, ids = trainings_of(file, stand_in, seeds, check_positions=check_positions)
-    detectors, ids = detectors_of(file, stand_in, trainings, ids)
+    trainings, ids = trainings_of(file, stand_in, seeds, lookup)
+    detectors, ids = detectors_of(file, stand_in, trainings, ids, lookup)
     with file.location.errors_at("name"):
         name = folder_name("name", path.stem if file.name is None else file.name)
     return Study(
@@ -56,7 +59,7 @@ def read_study(
         names=stand_in.names,
         trainings=tuple(trainings.values()),
         detectors=tuple(detectors.values()),
-        evaluations=_evaluations(file, stand_in, [*trainings], [*detectors], ids),
+        evaluations=_evaluations(file, stand_in, {**trainings, **detectors}, ids, lookup),
         compare=comparisons_of(file, [*trainings.values(), *detectors.values()]),
         families=families,
         varied=varied(full for network in trainings.values() for full in network.stands_for),
@@ -88,8 +91,12 @@ def _selector(given: str) -> str:
     return selector
 
 
-def _check_names(file: StudyFile) -> None:
-    """Raise InputError for an unknown name that `[small]` replaces."""
+def _check_names(file: StudyFile, lookup: Lookup | None) -> None:
+    """Raise InputError for an unknown checkpoint, or an unknown name that `[small]` replaces."""
+    for key, names in (("checkpoints", file.checkpoints), ("detectors", file.detectors)):
+        with file.location.errors_at(key):
+            for name in names if lookup is not None else ():
+                find_folder(name, lookup.checkpoints)
     small = file.small or Small()
     for name in small.settings:
         with small.location.errors_at("settings", name):
@@ -118,26 +125,58 @@ def _words(value: Any) -> Iterator[str]:
 
 
 def _evaluations(
-    file: StudyFile, small: Small, trained: Sequence[str], fine_tuned: Sequence[str], ids: Ids
+    file: StudyFile,
+    small: Small,
+    networks: Mapping[str, Training],
+    ids: Ids,
+    lookup: Lookup | None,
 ) -> tuple[Evaluation, ...]:
     """Return the evaluations, checkpoint by checkpoint, classifiers first."""
-    classifiers, detectors = [*trained, *file.checkpoints], [*fine_tuned, *file.detectors]
-    if not classifiers and not detectors:
+    names: dict[Task, list[str]] = {CLASSIFICATION: [], OBJECT_DETECTION: []}
+    for name, network in networks.items():
+        names[network.recipe.task].append(name)
+    names[CLASSIFICATION] += file.checkpoints
+    names[OBJECT_DETECTION] += file.detectors
+    selected: dict[str, list[Evaluation]] = {n: [] for group in names.values() for n in group}
+    if not selected:
         raise file.location.error("there is nothing to evaluate; add [[train]] or `checkpoints`")
-    selected: dict[str, list[Evaluation]] = {name: [] for name in (*classifiers, *detectors)}
     for table in file.evaluate:
         of = selection(table, ids)
         for evaluation in _of_table(table, small):
-            detect = evaluation.task == OBJECT_DETECTION
-            names = detectors if detect else classifiers
-            evaluated = [name for name in dict.fromkeys(names) if of is None or name in of]
+            candidates = names[evaluation.task]
+            evaluated = [name for name in dict.fromkeys(candidates) if of is None or name in of]
             if not evaluated:
-                kind = "detectors, made by [[train-detector]]" if detect else "classifiers"
-                message = f"{evaluation.evaluator} evaluates {kind}, but there are none here"
-                raise table.location.error(message, "of" if names else "evaluator")
+                message = f"{evaluation.evaluator} evaluates {_NONE[evaluation.task]} here"
+                raise table.location.error(message, "of" if candidates else "evaluator")
+            if lookup is not None:
+                _check(evaluation, table, evaluated, networks, lookup)
             for name in evaluated:
                 selected[name].append(dataclasses.replace(evaluation, checkpoint=name))
     return tuple(evaluation for group in selected.values() for evaluation in group)
+
+
+_NONE: Mapping[Task, str] = {
+    CLASSIFICATION: "classifiers, but there are none",
+    OBJECT_DETECTION: "detectors, made by [[train-detector]], but there are none",
+}
+
+
+def _check(
+    evaluation: Evaluation,
+    table: Evaluate,
+    names: Sequence[str],
+    networks: Mapping[str, Training],
+    lookup: Lookup,
+) -> None:
+    """Raise InputError, with the line, if the networks of these names cannot be evaluated so."""
+    evaluator = configured(evaluation.evaluator, evaluation.settings)
+    trained_on = {networks[name].recipe.dataset for name in names if name in networks}
+    with table.location.errors_in({"dataset": table.dataset, "settings": table.settings}):
+        for dataset in sorted(trained_on):
+            check_evaluation(evaluator, evaluation.dataset, dataset, lookup)
+        for name, kind in loaded_names(evaluator).items():
+            if kind in ("checkpoint", "run") and name and name not in networks:
+                find_folder(name, lookup.checkpoints)
 
 
 def _of_table(table: Evaluate, small: Small) -> Iterator[Evaluation]:
@@ -146,8 +185,11 @@ def _of_table(table: Evaluate, small: Small) -> Iterator[Evaluation]:
         name = given.replace("-", "_")
         with table.location.errors_at("evaluator"):
             _require_evaluator(name, given)
-        settings = current_settings(name, small.settings_of(name, table.settings))
-        with table.location.errors_at("settings"):
+        with table.location.errors_in({"settings": table.settings}, "settings"):
+            settings = {
+                **settings_by_field(name, small.replaced(table.settings)),
+                **settings_by_field(name, small.settings.get(name, {})),
+            }
             configured(name, settings)
         for dataset in table.dataset or (None,):
             used = small.name(dataset) if dataset else None

@@ -28,6 +28,9 @@ recipe = { epochs = 1 }
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import functools
 import re
 import typing
 import warnings
@@ -39,6 +42,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
+from sdd_eval import plugins
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.object_detection.recipe import DetectorRecipe
 from sdd_eval.records import Recipe, former_names
@@ -51,6 +55,8 @@ _BACKBONE = [f"backbone_{name}" for name in RECIPE_FIELDS]
 SIDE_FIELDS = (*dict.fromkeys([*RECIPE_FIELDS, "seed", *DETECTOR_FIELDS, "backbone", *_BACKBONE]),)
 
 Names = Annotated[tuple[str, ...], Meta(min_length=1)]
+#: Fields that a study file spells with a dash; of others "_" may be written as "-".
+_WITH_DASHES = {"train_detector": "train-detector"}
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -157,18 +163,16 @@ class Small(Table, frozen=True, kw_only=True):
         dataset = self.name(fields.get("dataset", DetectorRecipe.dataset))
         return {**fields, "dataset": dataset, **self.detector.given(DETECTOR_FIELDS)}
 
-    def settings_of(self, evaluator: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return an evaluator's settings with their replacements; equal stand-ins are merged."""
-        replaced = {name: self._replaced(value) for name, value in settings.items()}
-        return {**replaced, **self.settings.get(evaluator, {})}
-
-    def _replaced(self, value: Any) -> Any:
+    def replaced(self, value: Any) -> Any:
+        """Return an evaluator's settings with stand-ins; equal ones in a list are merged."""
+        if isinstance(value, dict):
+            return {name: self.replaced(item) for name, item in value.items()}
         if isinstance(value, list):
-            return list(dict.fromkeys(self._replaced(item) for item in value))
+            return list(dict.fromkeys(map(self.replaced, value)))
         return self.name(value) if isinstance(value, str) else value
 
 
-class StudyFile(Table, frozen=True, kw_only=True, rename={"train_detector": "train-detector"}):
+class StudyFile(Table, frozen=True, kw_only=True, rename=_WITH_DASHES):
     """A study file; `tables` and `figures` are numbers of the paper's."""
 
     name: str | None = None
@@ -231,14 +235,29 @@ def _table(kind: type[Table], values: Mapping[str, Any], location: Location) -> 
     former = {old: new for old, new in former_names(Recipe).items() if new in hints}
     table: dict[str, Any] = {"": location}
     for key, value in values.items():
-        present = former.get(key, key)
-        if present != key:
+        name = key.replace("-", "_")
+        present = former.get(name, name)
+        if present != name:
             message = location.error(f"{key} is now called {present}; rename it", key)
             warnings.warn(str(message), DeprecationWarning, stacklevel=2)
-            location.renamed[location.at(present).path] = location.at(key).path
-        hint = hints.get(present.replace("-", "_"), Any)
-        table[present] = _normalised(hint, value, location.at(present))
+        if present not in hints and "method_options" in hints and present in _method_options():
+            table.setdefault("method_options", {})[present] = value
+            location.renamed[location.at("method_options").at(present).path] = location.at(key).path
+            continue
+        written = _WITH_DASHES.get(present, present) if present in hints else key
+        location.renamed[location.at(written).path] = location.at(key).path
+        table[written] = _normalised(hints.get(present, Any), value, location.at(written))
     return table
+
+
+@functools.cache
+def _method_options() -> frozenset[str]:
+    """Return the names of the options of all methods, which are flags of `train`."""
+    options: set[str] = set()
+    for name in plugins.names("methods"):
+        with contextlib.suppress(InputError):  # a plugin that cannot be imported
+            options |= {field.name for field in dataclasses.fields(plugins.load("methods", name))}
+    return frozenset(options)
 
 
 def _error(error: str, data: Any, location: Location) -> InputError:

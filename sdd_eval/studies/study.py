@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from sdd_eval import plugins, store
-from sdd_eval.evaluators.evaluator import task_of
-from sdd_eval.evaluators.settings import check_settings
+from sdd_eval.errors import unknown_name
+from sdd_eval.evaluators.evaluator import check, task_of
+from sdd_eval.former_names import current_settings
 from sdd_eval.object_detection.recipe import DetectorRecipe
 from sdd_eval.records import Recipe, Task, decode, encode, with_present_names
 
@@ -158,7 +160,41 @@ def read_study_record(folder: Path) -> StudyRecord | None:
 
 
 def configured(evaluator: str, settings: Mapping[str, Any]) -> Any:
-    """Return an evaluator with settings; raise InputError if a name or type is wrong."""
+    """Return an evaluator with settings; raise InputError if a name, type or value is wrong."""
     kind = plugins.load("evaluators", evaluator)
-    check_settings(kind, settings)
-    return decode(kind, encode(settings), f"settings of {evaluator}")
+    configured = decode(kind, encode(settings), f"settings of {evaluator}")
+    check(configured)
+    return configured
+
+
+def settings_by_field(evaluator: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings, given by the names of flags or of fields, by the fields of an evaluator.
+
+    Raise InputError for an unknown name.
+
+    >>> settings_by_field("calibration", {"validation-set": "none", "level": 0.9})
+    {'validation_set': 'none', 'intervals': {'level': 0.9}}
+    """
+    kind = plugins.load("evaluators", evaluator)
+    paths = dict(_flags(kind))
+    named = {name.replace("-", "_"): value for name, value in given.items()}
+    settings: dict[str, Any] = {}
+    for name, value in current_settings(evaluator, named).items():
+        if name not in paths:
+            raise unknown_name(f"setting of {kind.name}", name, paths)
+        *outer, field = paths[name]
+        target = settings.setdefault(outer[0], {}) if outer else settings
+        target[field] = {**value} if isinstance(value, Mapping) else value
+    return settings
+
+
+def _flags(kind: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the name of each flag and field of an evaluator, with its path of fields."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for item in dataclasses.fields(kind):
+        yield item.name, (item.name,)
+        for annotation in getattr(hints[item.name], "__metadata__", ()):
+            if getattr(annotation, "name", None):
+                yield annotation.name, (item.name,)
+        if dataclasses.is_dataclass(item.default):
+            yield from ((inner.name, (item.name, inner.name)) for inner in fields(item.default))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,44 @@ class Location:
         except InputError as error:
             raise self.error(str(error), *key) from error
 
+    @contextlib.contextmanager
+    def errors_in(self, values: Mapping[str, Any], *default: str | int) -> Iterator[None]:
+        """Add the line of the key that an error names, or whose value it names.
+
+        `values` are those of the table and of tables in it. Errors that name none of them get the
+        line of the table, or of the `default` key.
+        """
+        try:
+            yield
+        except InputError as error:
+            _, path = min(_named(str(error), values), default=(0, default))
+            raise self.error(str(error), *path) from error
+
+
+def _named(error: str, values: Mapping[str, Any]) -> Iterator[tuple[int, KeyPath]]:
+    """Yield where an error names a key or a word of its value, and the key's path.
+
+    >>> list(_named("unknown attack 'PGDD'", {"limit": 3, "settings": {"name": "PGDD"}}))
+    [(16, ('settings', 'name'))]
+    """
+    error = error.replace("-", "_")
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from ((start, (key, *path)) for start, path in _named(error, value))
+            continue
+        items = value if isinstance(value, list | tuple) else [value]
+        texts = [word for item in items if isinstance(item, str) for word in item.split("=")]
+        words = [text.replace("-", "_") for text in (key.removesuffix("s"), *texts) if text]
+        pattern = "|".join(map(re.escape, words))
+        match = re.search(rf"(?<![^\W_])({pattern})s?(?!\w)", error)
+        if match:
+            yield match.start(1), (key,)
+
 
 def read_toml(path: Path) -> tuple[dict[str, Any], Location]:
     """Read a TOML file; raise InputError if it is not TOML."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         return tomllib.loads(text), Location(str(path), text)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error

@@ -11,7 +11,13 @@ import torch
 from sdd_eval import store
 from sdd_eval.checkpoints.export import accuracy, logits_of, write_checkpoint
 from sdd_eval.checkpoints.state import State
-from sdd_eval.device import device_name, explain_batch_errors, resolve_device, training_settings
+from sdd_eval.device import (
+    default_threads,
+    device_name,
+    explain_batch_errors,
+    resolve_device,
+    training_settings,
+)
 from sdd_eval.metrics.calibration import ece
 from sdd_eval.metrics.classification import confidence_and_correct, nll
 from sdd_eval.models.build import build, check_arch
@@ -60,7 +66,8 @@ def train(
         data_root: folder of data sets; the catalogue's default if None.
         name: name of the checkpoint; `checkpoint_name(recipe)` if None.
         device: "cpu", "cuda", "cuda:1" …, or "auto".
-        threads: CPU threads of each process; torch's current number if None.
+        threads: CPU threads of each process; if None torch's current number, but one for a
+            small network.
         workers: worker processes of each process that decode and augment photographs, without
             effect on numbers; if None as many as threads, but none for one thread.
         progress: progress in images.
@@ -97,6 +104,7 @@ def _complete(
 ) -> Card:
     recipe = with_augmentation(target.recipe, data.train)
     target = replace(target, recipe=recipe)
+    threads = _default_threads(recipe, data) if threads is None else threads
     state = processes.broadcast(lambda: target.start_state(data.train.fingerprint, threads))
     state = state.resumed_on(device_name(device), processes.count)
     check_class_sizes(data.train, recipe, method_of(recipe))
@@ -117,6 +125,16 @@ def _complete(
         )  # fmt: skip
         network = objective.network
         return processes.broadcast(lambda: export(target.folder, network, state, data, device))
+
+
+def _default_threads(recipe: Recipe, data: TrainingData) -> int | None:
+    """Return one thread for a small network, None if the network is code of others."""
+    if ":" in recipe.arch:
+        return None
+    spec = data.spec(recipe)
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        network = build(spec)
+    return default_threads(network, recipe.batch_size * spec.image_size**2)
 
 
 def _objective(recipe: Recipe, data: TrainingData, device: torch.device) -> Objective:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from sdd_eval import store
+from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
 from sdd_eval.report.drawing import cache, draw
 from sdd_eval.report.publish import publish, recover
@@ -236,6 +237,26 @@ def test_a_style_file_changes_the_figures_and_an_invalid_one_is_an_error(
     style.write_text("font.size: big\n")
     with pytest.raises(InputError, match=r"big\.mplstyle is not a matplotlib style file: .*big"):
         write_report(study, style=style)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("not a line", "Missing colon"),
+        ("font.sice: 12", "Bad key font.sice"),
+        ("font.size: 13", "Duplicate key"),
+        ("lines.marker: fish", "Key lines.marker: .*fish"),
+    ],
+)
+def test_a_style_file_with_a_line_that_matplotlib_ignores_or_refuses_is_an_error(
+    line: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    style = tmp_path / "a.mplstyle"
+    style.write_text(f"font.size: 12\n{line}\n")
+    assert exit_code(["report", "--style", str(style), "--reports", str(tmp_path)]) == 2
+    message = capsys.readouterr().err
+    assert re.search(f"a.mplstyle is not a matplotlib style file: .*{reason}", message)
+    assert message.count("\n") == 1
 
 
 def test_progress_is_reported_to_the_end(synthetic: ModuleType, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sdd_eval.studies import Lookup
+
 RECIPE = """
 [recipe]
 dataset = "digits"
@@ -46,6 +48,12 @@ def study_file(here: Path) -> Callable[[str], Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def lookup(here: Path) -> Lookup:
+    """The empty folders of data sets and checkpoints."""
+    return Lookup(here / "data", here / "checkpoints")
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def test_a_detector_comes_after_its_backbone_and_before_its_evaluation(study_fil
         ("[[train-detector]]\nepoch = 3\n",
          "line 16: unknown field of a detector's training 'epoch'; did you mean 'epochs'"),
         ("[[train-detector]]\nseed = 3\n", "line 16: unknown field of a detector's training"),
-        ("[[train-detector]]\nepochs = 0\n", "line 15: epochs is 0; it must be 1 or more"),
+        ("[[train-detector]]\nepochs = 0\n", "line 16: epochs is 0; it must be 1 or more"),
         ('[[train-detector]]\nof = "plane"\n', "line 16: unknown id of a training 'plane'; did"),
         ('[[train-detector]]\nlr = ["fast"]\n', "line 16: lr is 'fast', not float"),
     ],
@@ -258,14 +258,12 @@ def test_a_failed_detector_skips_only_its_own_evaluation(study_file, capsys):
 
 @pytest.mark.usefixtures("backbone")
 def test_images_without_boxes_are_reported_before_training(study_file, capsys):
-    study_file(STUDY.replace('dataset = "shapes"', 'dataset = "digits"'))
-    message = batch(capsys, "--dry-run")[1]
-    assert "digits has no boxes of objects" in message
-    assert "2 blocked" in message
-    study_file(STUDY + 'dataset = "digits"\n')
-    message = batch(capsys, "--dry-run")[1]
-    assert "digits has no boxes of objects" in message
-    assert "1 missing, 1 blocked" in message
+    digits = 'dataset = "digits"'
+    for text in (STUDY.replace('dataset = "shapes"', digits), f"{STUDY}{digits}\n"):
+        path, line = study_file(text), text.splitlines().index(digits) + 1
+        assert exit_code(["batch", path.name, "--dry-run"]) == 2
+        error = capsys.readouterr().err
+        assert f"study.toml, line {line}: digits has no boxes of objects" in error
 
 
 def test_a_detector_started_from_another_backbone_is_not_changed(

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 #: The parts of AutoAttack, by their names in the papers.
 PARTS = ("APGD-CE", "APGD-T", "FAB-T", "Square")
 DEFAULT = "PGD"
+#: As many classes as any attack needs.
+MANY_CLASSES = 1000
 #: Why the largest change has no paired test.
 MAXIMUM = "it is a maximum over images, bounded by the attack"
 
@@ -78,6 +80,15 @@ class Attack(Evaluator):
         """The default limit; None evaluates all images."""
         return IMAGES if self.audit else None
 
+    def check(self) -> None:
+        """Raise InputError for an unknown attack, parameter or value, or flags that exclude it."""
+        if self.audit:
+            self._audit()
+        elif self.transfer_from:
+            raise InputError("--transfer-from needs --audit")
+        else:
+            self.threat(MANY_CLASSES)
+
     def collect(self, subject: Subject) -> Arrays:
         """Return which images survive, and the checks; adversarial images are not stored.
 
@@ -90,10 +101,9 @@ class Attack(Evaluator):
             RuntimeError: the attacked network predicts otherwise, or an image leaves its ball or
                 the box [0, 1].
         """
+        self.check()
         if self.audit:
             return self._audit().collect(subject, self.validation_set)
-        if self.transfer_from:
-            raise InputError("--transfer-from needs --audit")
         threat = self.threat(subject.spec.classes)
         logits, arrays = adversarial.clean(subject, self.validation_set)
         arrays |= adversarial.under_attack(subject, threat, logits, arrays)

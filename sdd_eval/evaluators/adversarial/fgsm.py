@@ -26,7 +26,7 @@ from sdd_eval.evaluators.settings import collects
 from sdd_eval.evaluators.temperature import fitted_words, temperature_of
 from sdd_eval.records import ModelSpec
 from sdd_eval.statistics.statistic import Quantity, Statistic, counts, shares
-from sdd_eval.validation import FROM_0, check_bounds
+from sdd_eval.validation import FROM_0
 
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Subject
@@ -71,7 +71,7 @@ class Fgsm(Evaluator):
     name: ClassVar[str] = "fgsm"
     version: ClassVar[int] = 1
 
-    epsilon: float = collects(0.2)
+    epsilon: float = collects(0.2, bound=FROM_0)
     """Step size ε (L∞), in the space of each variant."""
     curve: tuple[float, ...] = collects((0.01, 0.02, 0.05, 0.1, 0.2, 0.3))
     """Further step sizes, for the curve of accuracy against ε."""
@@ -113,7 +113,9 @@ class Fgsm(Evaluator):
         Raises:
             InputError: ε < 0, no or unknown variants, no labels, or a logit is NaN.
         """
-        self._check(subject.spec)
+        self.check()
+        if subject.spec.classes < 2:
+            raise InputError("the network has one class; FGSM needs two or more")
         labels = subject.labels()
         logits = subject.logits(label="clean images")
         temperature = temperature_of(subject, self.validation_set, logits, labels)
@@ -125,8 +127,8 @@ class Fgsm(Evaluator):
         entries = (Array(name, classes.astype(kind)) for name, classes in clean.items())
         return arrays | Arrays(entries, temperature=temperature, mean=mean, std=std)
 
-    def _check(self, spec: ModelSpec) -> None:
-        check_bounds(self, {"epsilon": FROM_0}, "--")
+    def check(self) -> None:
+        """Raise InputError for a negative ε, or no or unknown variants or constants."""
         for epsilon in self.curve:
             if not 0 <= epsilon < np.inf:
                 raise InputError(f"--curve has ε = {epsilon:g}; it must be 0 or more")
@@ -139,8 +141,6 @@ class Fgsm(Evaluator):
                 raise unknown_name("variant", variant, get_args(Variant))
         if self.constants not in ("paper", "own"):
             raise unknown_name("constants", self.constants, ("paper", "own"))
-        if spec.classes < 2:
-            raise InputError("the network has one class; FGSM needs two or more")
 
     def _constants(self, spec: ModelSpec) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and std of the standardised space, per channel."""

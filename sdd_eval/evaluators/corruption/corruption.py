@@ -27,7 +27,7 @@ from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.metrics.classification import confidence_and_correct
 from sdd_eval.metrics.corruption import FIFTEEN, NINETEEN, SEVERITIES
 from sdd_eval.statistics.statistic import Statistic
-from sdd_eval.validation import FROM_1, check_bounds
+from sdd_eval.validation import BINS
 
 if TYPE_CHECKING:
     from sdd_eval.data.dataset import CorruptedSet
@@ -48,15 +48,11 @@ class Corruption(Evaluator):
     corruptions: tuple[str, ...] = collects(())
     """Corruptions to measure; default: all that are available. A mean over the 15 or 19 corruptions
     is reported only if all of them are evaluated."""
-    bins: int = scores(10)
+    bins: int = scores(10, bound=BINS)
     """Number of confidence bins, of equal width."""
     baseline: tuple[str, ...] = scores((), loads="run", optional=True)
     """Checkpoints (the seeds of one method) whose errors mCE is relative to; default: no mCE.
     Their runs of this evaluator are reused, or computed first if missing."""
-
-    def __post_init__(self) -> None:
-        """Raise InputError for fewer than one bin."""
-        check_bounds(self, {"bins": FROM_1}, "--")
 
     def collect(self, subject: Subject) -> Arrays:
         """Return `correct` bool and `confidence` float32, the largest softmax probability at T = 1.

@@ -23,6 +23,7 @@ from sdd_eval.evaluators.ood.detectors.detector import Named, Scorer, counts, fi
 from sdd_eval.evaluators.ood.ranking import Tables, detector_statistics, grid_statistics
 from sdd_eval.evaluators.settings import collects, training_key
 from sdd_eval.statistics.statistic import Quantity, Statistic, unpaired
+from sdd_eval.validation import ABOVE_0, FROM_0
 
 if TYPE_CHECKING:
     import torch
@@ -48,9 +49,9 @@ class Ood(Evaluator):
     """Detectors; mahalanobis, knn, vim and react are fitted on all training images."""
     outliers: tuple[str, ...] = collects((), loads="images")
     """OOD sets, or groups of them (near, far, paper); default: those usual for the test set."""
-    temperature: float = collects(1000.0)
+    temperature: float = collects(1000.0, bound=ABOVE_0)
     """ODIN's temperature T of the softmax, in the step and in the score."""
-    epsilon: float = collects(0.0028)
+    epsilon: float = collects(0.0028, bound=FROM_0)
     """ODIN's step size ε, in pixels of [0, 1]; never tune it on the tested OOD sets."""
     grid: bool = collects(False)
     """Measure ODIN also at T = 1, 10, 100, 1000 crossed with ε = 0, .0014, .002, .0024, .0028."""
@@ -71,6 +72,15 @@ class Ood(Evaluator):
         """Whether validation images are used, so that they are loaded."""
         return self.grid
 
+    def check(self) -> None:
+        """Raise InputError for no detectors, an unknown one, or one named twice."""
+        if not self.detectors or len(set(self.detectors)) < len(self.detectors):
+            raise InputError(
+                f"--detectors is {' '.join(self.detectors) or 'empty'}; name one or more, each once"
+            )
+        for name in self.detectors:
+            self._detector(name)
+
     def collect(self, subject: Subject) -> Arrays:
         """Return `scores` float64 of each `detector`, of the test set and of OOD sets (`outliers`).
 
@@ -82,10 +92,7 @@ class Ood(Evaluator):
             InputError: no detectors, an unknown one or one named twice, an error of a detector, no
                 OOD set, an empty set, or a network with NaN logits or one class.
         """
-        if not self.detectors or len(set(self.detectors)) < len(self.detectors):
-            raise InputError(
-                f"--detectors is {' '.join(self.detectors) or 'empty'}; name one or more, each once"
-            )
+        self.check()
         names = [*self.detectors, *([odin.OdinGrid.name] if self.grid else [])]
         scorers = _scorers(subject, [self._detector(name) for name in names], self)
         compute = partial(_scores, subject)

@@ -1,0 +1,93 @@
+"""Checks of what a study names, before anything runs: networks, data sets, checkpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdd_eval import models
+from sdd_eval.data import catalogue
+from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
+from sdd_eval.data.readers.cifar_c import present_corruptions
+from sdd_eval.data.splits import validation_name
+from sdd_eval.data.standardisation import standardisation_set
+from sdd_eval.errors import NotOnDisk, unknown_name
+from sdd_eval.evaluators.evaluator import task_of
+from sdd_eval.evaluators.settings import settings_that_load
+from sdd_eval.metrics.corruption import NINETEEN
+from sdd_eval.object_detection.recipe import DetectorRecipe
+from sdd_eval.records import ModelSpec, Recipe
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Where the names in a study are looked up, and whether code that it names may run."""
+
+    data_root: Path
+    checkpoints: Path
+    trust_code: bool = False
+
+
+def check_recipe(recipe: Recipe | DetectorRecipe, lookup: Lookup) -> None:
+    """Raise InputError if a recipe names an unknown data set, network, or position of the masks."""
+    catalogue.dataset(recipe.dataset, lookup.data_root, recipe.task)
+    if isinstance(recipe, Recipe):
+        standardisation_set(recipe.standardisation, lookup.data_root)
+        _check_network(recipe.arch, recipe.position, lookup.trust_code)
+
+
+@functools.cache
+def _check_network(arch: str, position: str, trust_code: bool) -> None:
+    """Raise InputError if the network, built on torch's meta device, lacks the position."""
+    models.check_arch(arch, trust_code=trust_code)
+    if position == Recipe.position or ":" in arch:
+        return
+    import torch
+
+    with torch.device("meta"):
+        models.build(ModelSpec(arch, 10, (0.5,) * 3, (0.5,) * 3, 32)).stage_of(position)
+
+
+def check_evaluation(evaluator: Any, dataset: str | None, trained_on: str, lookup: Lookup) -> None:
+    """Raise InputError if an evaluator of a network to be trained needs an unknown data set.
+
+    One that is known but not on disk is accepted: it may be downloaded until it is needed.
+    """
+    root, names = lookup.data_root, getattr(evaluator, "corruptions", ())
+    with contextlib.suppress(NotOnDisk):
+        for name in required_sets(evaluator, dataset, trained_on, root):
+            resolved = catalogue.dataset(name, root, task_of(evaluator))
+            names = [n for n in names if n not in _corruptions_of(resolved)]
+    unknown = [name for name in names if name not in NINETEEN]
+    if unknown:
+        raise unknown_name("corruption", unknown[0], NINETEEN)
+
+
+def _corruptions_of(resolved: catalogue.Dataset) -> tuple[str, ...]:
+    if not hasattr(resolved.plugin, "load_corrupted"):
+        return ()
+    return present_corruptions(resolved.root / resolved.plugin.folder)
+
+
+def required_sets(
+    evaluator: Any, dataset: str | None, trained_on: str, root: Path
+) -> Iterator[str]:
+    """Yield the data sets that an evaluation of a network trained on `trained_on` loads.
+
+    Corruptions that are rendered if they are not on disk are left out.
+    """
+    test = catalogue.canonical_name(dataset or trained_on)
+    on_validation = test == catalogue.canonical_name(validation_name(trained_on))
+    yield trained_on if on_validation else dataset or trained_on
+    for setting, kind in settings_that_load(evaluator).items():
+        value = getattr(evaluator, setting)
+        if kind == "images":
+            yield from expand_groups(value, trained_on) or default_ood_sets(test)
+        if kind == "corruptions":
+            corrupted = catalogue.corrupted_set(value, test, root)
+            if corrupted is not None:
+                yield corrupted.reference
