@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,16 +10,18 @@ from typing import Annotated
 import tyro
 
 from sdd_eval import cli, data
-from sdd_eval.cli.flags import Cache, DataRoot, Name, parse, require_positive
+from sdd_eval.cli.flags import Cache, DataRoot, Name, parse
 from sdd_eval.cli.terminal import megabytes, table
 from sdd_eval.data.catalogue import dataset, list_datasets, load_images, regenerated_folder
 from sdd_eval.data.install.add import add
 from sdd_eval.data.install.download import download
 from sdd_eval.data.install.verify import verify
 from sdd_eval.data.root import data_root
+from sdd_eval.device import available_threads
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators.cache import entries, max_bytes, outputs_folder, trim
 from sdd_eval.metrics.corruption import NINETEEN
+from sdd_eval.validation import THREADS, bounded
 
 Names = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="NAME…")]
 
@@ -69,7 +70,7 @@ class CorruptFlags(RootFlags):
     """Photographs of frost, or folders of them; default: synthetic frost, about as strong. Of the
     six published photographs (frost1.png to frost6.jpg) the first five are used, as by Hendrycks
     and Dietterich."""
-    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    threads: int = bounded(available_threads(), THREADS)
     """Number of worker processes."""
 
 
@@ -137,7 +138,6 @@ def _add(arguments: Sequence[str]) -> int:
 def _corrupt(arguments: Sequence[str]) -> int:
     flags = parse(CorruptFlags, arguments, "data corrupt", COMMANDS["corrupt"][1])
     _require((flags.name,) if flags.name else (), "data corrupt NAME")
-    require_positive("--threads", flags.threads)
     images = load_images(flags.name, flags.folder)
     folder = regenerated_folder(images.name, flags.folder)
     with cli.Bar() as bar:

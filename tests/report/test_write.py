@@ -245,7 +245,7 @@ def test_a_style_file_changes_the_figures_and_an_invalid_one_is_an_error(
         ("not a line", "Missing colon"),
         ("font.sice: 12", "Bad key font.sice"),
         ("font.size: 13", "Duplicate key"),
-        ("lines.marker: fish", "Key lines.marker: .*fish"),
+        ("lines.linewidth: wide", "Key lines.linewidth: .*wide"),
     ],
 )
 def test_a_style_file_with_a_line_that_matplotlib_ignores_or_refuses_is_an_error(
