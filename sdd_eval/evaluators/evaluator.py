@@ -11,14 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import msgspec
-
 from sdd_eval.arrays import Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.metrics.registry import Metric
 from sdd_eval.protocol import Protocol
 from sdd_eval.records import CLASSIFICATION, Measurement, Task
-from sdd_eval.statistics.intervals import LEVEL, Interval
+from sdd_eval.statistics.intervals import LEVEL
 from sdd_eval.statistics.statistic import Statistic
 from sdd_eval.validation import BETWEEN_0_AND_1, RESAMPLES, bounded, bounds_of, check_bounds
 
@@ -84,7 +82,7 @@ class Evaluator:
 
     def score(self, arrays: Mapping[str, Any]) -> list[Measurement]:
         """Return the numbers of the arrays with their intervals."""
-        return list(measurements(self.statistics(Arrays.of(arrays)), self.intervals))
+        return list(score(self, arrays))
 
 
 def check(evaluator: Any) -> None:
@@ -112,28 +110,15 @@ def score(evaluator: Any, arrays: Mapping[str, Any]) -> tuple[Measurement, ...]:
 
 
 def measurements(statistics: Iterable[Statistic], intervals: Intervals) -> Iterator[Measurement]:
-    """Yield the numbers of statistics with their intervals."""
+    """Yield the numbers of statistics with their intervals, or with why they have none."""
     for statistic in statistics:
         bounds = statistic.intervals(intervals.level, intervals.number)
         rows = zip(statistic.quantities, statistic.values.tolist(), bounds, strict=True)
         for (metric, unit, at, protocol, fitted), value, interval in rows:
-            number = Measurement(metric, value, unit, at, Protocol(protocol), fitted=fitted)
-            yield with_interval(number, interval)
-
-
-def with_interval(measurement: Measurement, interval: Interval) -> Measurement:
-    """Return a number with its interval; with the reason why there is none if it is NaN.
-
-    >>> interval = Interval(0.2, 0.8, 0.95, "Wilson score interval")
-    >>> with_interval(Measurement("accuracy", 0.5, "fraction"), interval).interval
-    'Wilson score interval; same network, new images'
-    """
-    if math.isnan(interval.low) or math.isnan(interval.high):
-        return msgspec.structs.replace(measurement, interval=interval.method)
-    return msgspec.structs.replace(
-        measurement,
-        low=interval.low,
-        high=interval.high,
-        level=interval.level,
-        interval=f"{interval.method}; {MEANING}" if interval.method else "",
-    )
+            low, high, method = interval.low, interval.high, interval.method
+            what = metric, value, unit, at, Protocol(protocol)
+            if math.isnan(low) or math.isnan(high):
+                yield Measurement(*what, interval=method, fitted=fitted)
+            else:
+                method = method and f"{method}; {MEANING}"
+                yield Measurement(*what, low, high, interval.level, method, fitted)

@@ -165,13 +165,13 @@ def error_ratios(
         return np.stack([row.mean(axis=1) for row in rows], axis=1)
 
     values = finish(columns.sum(axis=0, keepdims=True))[0]
-    influences = [_Influence.of(ratio, own, baseline) for ratio in ratios]
+    influences = [_influence(ratio, own, baseline) for ratio in ratios]
 
     def bounds(level: float) -> list[Ends]:
-        pairs = zip(influences, values.tolist(), strict=True)
         if itself:
-            return [Bounds(value, value, value) for _, value in pairs]
-        return [influence.bounds(value, level) for influence, value in pairs]
+            return [Bounds(value, value, value) for value in values.tolist()]
+        rows, wrong = zip(ratios, values.tolist(), influences, strict=True), baseline.sum(axis=0)
+        return [_ratio_ends(*row, wrong, level) for row in rows]
 
     return Statistic(
         quantities=tuple(ratio.quantity for ratio in ratios),
@@ -181,48 +181,40 @@ def error_ratios(
         method=[OF_INCREASE if ratio.relative else OF_ERROR for ratio in ratios],
         lowest=-math.inf,
         highest=math.inf,
-        influence=lambda: np.stack([influence.values for influence in influences], axis=1),
+        influence=lambda: np.stack([of_images for of_images, _, _ in influences], axis=1),
     )
 
 
-@dataclass(frozen=True)
-class _Influence:
-    """The influence of each image on a mean of ratios in percent, by the delta method.
+def _influence(ratio: ErrorRatio, own: Floats, baseline: Floats) -> tuple[Floats, Floats, float]:
+    """Return each image's influence on a mean of ratios in percent (n,), by the delta method.
 
-    `values` (n,) on the mean, `denominator` (n,) on the denominators, relative to them; `pseudo`
-    that of one image that is wrong in every corruption; `wrong` the fewest wrong images of the
-    baseline in a corruption.
+    Also that on the denominators, relative to them (n,), and that of one image that is wrong in
+    every corruption on the mean.
     """
+    over = [column + 1 for column in ratio.over]
+    numerator, denominator = (
+        side[:, over] - side[:, :1] * ratio.relative for side in (own, baseline)
+    )
+    size = denominator.mean(axis=0)
+    ratios = numerator.mean(axis=0) / size
+    of_images = 100 * ((numerator - ratios * denominator) / size).mean(axis=1)
+    return of_images, (denominator / size - 1).mean(axis=1), 100 * float((1 / size).mean())
 
-    relative: bool
-    values: Floats
-    denominator: Floats
-    pseudo: float
-    wrong: float
 
-    @classmethod
-    def of(cls, ratio: ErrorRatio, own: Floats, baseline: Floats) -> _Influence:
-        """Return the influence of images on a ratio, from errors as in `error_ratios`."""
-        over = [column + 1 for column in ratio.over]
-        numerator, denominator = own[:, over], baseline[:, over]
-        wrong = float(denominator.sum(axis=0).min())
-        if ratio.relative:
-            numerator, denominator = numerator - own[:, :1], denominator - baseline[:, :1]
-        size = denominator.mean(axis=0)
-        ratios = numerator.mean(axis=0) / size
-        return cls(
-            ratio.relative,
-            100 * ((numerator - ratios * denominator) / size).mean(axis=1),
-            (denominator / size - 1).mean(axis=1),
-            100 * float((1 / size).mean()),
-            wrong,
-        )
+def _ratio_ends(
+    ratio: ErrorRatio,
+    value: float,
+    influence: tuple[Floats, Floats, float],
+    wrong: Floats,
+    level: float,
+) -> Ends:
+    """Return the interval of a mean of ratios, or why there is none.
 
-    def bounds(self, value: float, level: float) -> Ends:
-        """Return the interval of the mean of ratios, or why there is none."""
-        if self.relative:
-            ends = ratio_bounds(value, self.values, self.denominator, self.pseudo, level)
-            return NO_INCREASE if ends is None else ends
-        if self.wrong < FEWEST_WRONG - 1e-9:
-            return FEW_WRONG
-        return score_bounds(value, self.values, self.pseudo, level)
+    `wrong` is the number of wrong images of the baseline, clean and in each corruption.
+    """
+    of_images, of_denominators, pseudo = influence
+    if ratio.relative:
+        return ratio_bounds(value, of_images, of_denominators, pseudo, level) or NO_INCREASE
+    if min(wrong[column + 1] for column in ratio.over) < FEWEST_WRONG - 1e-9:
+        return FEW_WRONG
+    return score_bounds(value, of_images, pseudo, level)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdd_eval.metrics.arrays import Floats, float_array
+from sdd_eval.statistics.closed_form.risk_coverage import tie_means
 
 #: Image counts: int64, or float64 sums.
 Counts = NDArray[Any]
@@ -125,13 +126,6 @@ def _fpr_at_95_tpr(points: OperatingPoints) -> Floats:
     return np.asarray(accepted / m)
 
 
-def _detection_error(points: OperatingPoints) -> Floats:
-    """Return the minimum of ½ (1 − TPR) + ½ FPR."""
-    n, m = points.totals
-    separated = (points.balanced.inliers - points.balanced.outliers).max(axis=-1)
-    return np.asarray((n * m - separated) / (2 * n * m))
-
-
 def _detection_error_by_counts(points: OperatingPoints) -> Floats:
     """Return the minimum of (misses + false alarms) / all."""
     n, m = points.totals
@@ -160,7 +154,7 @@ def _average_precision(points: OperatingPoints) -> Floats:
 METRICS: Mapping[str, Callable[[OperatingPoints], Floats]] = {
     "fpr_at_95_tpr": _fpr_at_95_tpr,
     "fpr_at_95_tpr_out": lambda points: _fpr_at_95_tpr(points.outliers_positive),
-    "detection_error": _detection_error,
+    "detection_error": lambda points: _detection_error_by_counts(points.balanced),
     "detection_error_by_counts": _detection_error_by_counts,
     "auroc": _auroc,
     "aupr_in": _average_precision,
@@ -237,8 +231,7 @@ def risk_coverage_curve(scores: ArrayLike, correct: ArrayLike) -> tuple[Floats, 
     ([0.25, 0.5, 0.75, 1.0], [0.0, 0.25, 0.333, 0.5])
     """
     values = np.asarray(scores, dtype=np.float64)
-    wrong = 1.0 - np.asarray(correct, dtype=np.float64)
-    _, group, counts = np.unique(-values, return_inverse=True, return_counts=True)
-    means = np.bincount(group.reshape(-1), weights=wrong) / counts
+    wrong, order = 1.0 - np.asarray(correct, dtype=np.float64), np.argsort(-values, kind="stable")
     accepted = np.arange(1, len(values) + 1)
-    return accepted / len(values), np.cumsum(np.repeat(means, counts)) / accepted
+    risk = np.cumsum(tie_means(values[order], wrong[order])) / accepted
+    return accepted / len(values), risk

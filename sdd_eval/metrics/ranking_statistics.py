@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -170,20 +170,17 @@ class Rankings:
         return method_of_mean(INTERVALS[metric][1], len(self.groups[label]))
 
     def _bounds(self, rows: Sequence[tuple[str, str]], level: float) -> list[Bounds | str]:
-        of_sets: dict[tuple[str, str], Bounds | str] = {}
-        ends: list[Bounds | str] = []
-        for metric, label in rows:
-            members = self.groups[label]
-            if metric == "auroc":
-                ends.append(self._auroc(members, level))
-            else:
-                bounds, _ = INTERVALS[metric]
-                for name in members:
-                    if (metric, name) not in of_sets:
-                        pair = self.inliers[name], self.outliers[name]
-                        of_sets[metric, name] = bounds(*pair, level=level)
-                ends.append(mean_of_ends([of_sets[metric, name] for name in members]))
-        return ends
+        @cache
+        def of_set(metric: str, name: str) -> Bounds | str:
+            bounds, _ = INTERVALS[metric]
+            return bounds(self.inliers[name], self.outliers[name], level=level)
+
+        return [
+            self._auroc(self.groups[label], level)
+            if metric == "auroc"
+            else mean_of_ends([of_set(metric, name) for name in self.groups[label]])
+            for metric, label in rows
+        ]
 
     def _auroc(self, members: Sequence[str], level: float) -> Bounds | str:
         pairs = [(self.inliers[name], self.outliers[name]) for name in members]

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdd_eval.statistics.bootstrap import Floats, basic_interval, bootstrap_replicates
-from sdd_eval.statistics.closed_form.share import Bounds, mean_loss, wilson
+from sdd_eval.statistics.closed_form.share import Bounds, score_bounds, wilson
 from sdd_eval.statistics.closed_form.share import mean_of_cells as mean_of_cells_bounds
 from sdd_eval.statistics.intervals import Interval
 from sdd_eval.statistics.sums import SumStatistic
@@ -204,9 +204,9 @@ def means(
 ) -> Statistic:
     """Return the means of per-image values (n,), one for each quantity.
 
-    `pseudo_losses` are, for losses, which are never negative, the loss of an error; they get a
-    closed-form interval (`closed_form.share.mean_loss`). Without, bootstrap intervals within the
-    range of the means, `lowest` to `highest`.
+    `pseudo_losses` are, for losses, which are never negative, the loss of an error: the mean loss
+    if the labels had been the runners-up. They get a score interval. Without, bootstrap intervals
+    within the range of the means, `lowest` to `highest`.
 
     >>> means([Quantity("nll", "nats", {}, "")], [[1.0, 3.0]]).values
     array([2.])
@@ -215,7 +215,9 @@ def means(
 
     def bounds(level: float) -> list[Bounds]:
         rows = zip(table.T, pseudo_losses or (), strict=True)
-        intervals = [mean_loss(losses, pseudo, level) for losses, pseudo in rows]
+        intervals = [
+            score_bounds(float(x.mean()), x - x.mean(), pseudo, level) for x, pseudo in rows
+        ]
         return [Bounds(*row[:2], min(row.high, highest)) for row in intervals]
 
     return Statistic(

@@ -31,7 +31,7 @@ from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.adversarial.fgsm import Fgsm
 from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.evaluators.corruption.corruption import Corruption
-from sdd_eval.evaluators.ood.odin import Odin
+from sdd_eval.evaluators.ood.ood import Odin
 from sdd_eval.metrics.corruption import FIFTEEN, SEVERITIES
 from sdd_eval.records import ModelSpec
 

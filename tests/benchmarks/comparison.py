@@ -24,8 +24,7 @@ from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.evaluators.evaluator import Intervals
 from sdd_eval.evaluators.mask_variance import MaskVariance
-from sdd_eval.evaluators.ood.odin import Odin
-from sdd_eval.evaluators.ood.ood import Ood
+from sdd_eval.evaluators.ood.ood import Odin, Ood
 from sdd_eval.evaluators.selective import Selective
 from sdd_eval.former_arrays import structured
 from sdd_eval.metrics.corruption import NINETEEN

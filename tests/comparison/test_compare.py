@@ -22,7 +22,7 @@ from sdd_eval.comparison.records import MetricDifference
 from sdd_eval.comparison.store import load_comparisons
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.accuracy import Accuracy
-from sdd_eval.evaluators.ood.odin import Odin
+from sdd_eval.evaluators.ood.ood import Odin
 from sdd_eval.metrics.ranking_statistics import MAX_RANKS, ranks
 from sdd_eval.records import Recipe, Run, encode
 from sdd_eval.report.tables.comparisons import comparison_tex

@@ -23,8 +23,7 @@ from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.evaluators.evaluator import Intervals, score
 from sdd_eval.evaluators.mask_variance import MaskVariance
 from sdd_eval.evaluators.ood.detectors.odin import OdinGrid
-from sdd_eval.evaluators.ood.odin import Odin
-from sdd_eval.evaluators.ood.ood import Ood
+from sdd_eval.evaluators.ood.ood import Odin, Ood
 from sdd_eval.former_arrays import structured
 from sdd_eval.metrics.adaptive_ece import adaptive_ece
 from sdd_eval.metrics.classification import confidence_and_correct

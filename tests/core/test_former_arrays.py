@@ -9,8 +9,7 @@ import pytest
 
 from sdd_eval import plugins
 from sdd_eval.evaluators.evaluator import score
-from sdd_eval.evaluators.ood.odin import Odin
-from sdd_eval.evaluators.ood.ood import Ood
+from sdd_eval.evaluators.ood.ood import Odin, Ood
 from sdd_eval.evaluators.settings import from_stored
 from sdd_eval.former_arrays import structured
 from sdd_eval.store import StoredArrays, read_run, write_arrays

@@ -14,7 +14,7 @@ from sdd_eval.data.install.add import add
 from sdd_eval.data.install.verify import verify
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import evaluate
-from sdd_eval.evaluators.ood.odin import Odin
+from sdd_eval.evaluators.ood.ood import Odin
 from sdd_eval.models.build import build
 from sdd_eval.records import ModelSpec
 

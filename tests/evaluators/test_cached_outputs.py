@@ -14,8 +14,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluation.request import DataSets
 from sdd_eval.evaluators.cache import OutputFiles, entries
 from sdd_eval.evaluators.corruption.corruption import Corruption
-from sdd_eval.evaluators.ood.odin import Odin
-from sdd_eval.evaluators.ood.ood import Ood
+from sdd_eval.evaluators.ood.ood import Odin, Ood
 from sdd_eval.evaluators.selective import Selective
 from sdd_eval.evaluators.subject import Subject, outputs_of
 from sdd_eval.records import ModelSpec

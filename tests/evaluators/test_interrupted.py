@@ -17,8 +17,7 @@ from sdd_eval.evaluation.partial_results import PartialResultFiles, delete
 from sdd_eval.evaluators.adversarial.attack import Attack
 from sdd_eval.evaluators.adversarial.fgsm import Fgsm
 from sdd_eval.evaluators.corruption.corruption import Corruption
-from sdd_eval.evaluators.ood.odin import Odin
-from sdd_eval.evaluators.ood.ood import Ood
+from sdd_eval.evaluators.ood.ood import Odin, Ood
 from sdd_eval.metrics.corruption import FIFTEEN
 from sdd_eval.models.build import build
 from sdd_eval.progress import NoProgress

@@ -13,7 +13,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate_checkpoint
 from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.evaluators.evaluator import Intervals, score
-from sdd_eval.evaluators.ood.odin import Odin
+from sdd_eval.evaluators.ood.ood import Odin
 from sdd_eval.models.build import build
 from sdd_eval.records import Card, ModelSpec
 from sdd_eval.statistics.closed_form.share import wilson

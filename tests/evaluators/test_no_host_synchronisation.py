@@ -8,8 +8,7 @@ from torch.overrides import TorchFunctionMode
 
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.adversarial.fgsm import Fgsm
-from sdd_eval.evaluators.ood.odin import Odin
-from sdd_eval.evaluators.ood.ood import Ood
+from sdd_eval.evaluators.ood.ood import Odin, Ood
 
 WAITING = {"cpu", "item", "tolist", "nonzero", "equal", "__bool__", "__float__", "__int__"}
 

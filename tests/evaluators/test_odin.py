@@ -7,7 +7,7 @@ from scipy.stats import spearmanr
 
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.evaluator import score
-from sdd_eval.evaluators.ood.odin import Odin
+from sdd_eval.evaluators.ood.ood import Odin
 from sdd_eval.evaluators.ood.ranking import CONVENTIONS
 from sdd_eval.metrics.ranking import ood_metrics
 

@@ -18,8 +18,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluation import evaluate
 from sdd_eval.evaluators.evaluator import score
 from sdd_eval.evaluators.ood.detectors.odin import OdinGrid
-from sdd_eval.evaluators.ood.odin import Odin
-from sdd_eval.evaluators.ood.ood import Ood
+from sdd_eval.evaluators.ood.ood import Odin, Ood
 from sdd_eval.evaluators.ood.ranking import BEST, CONVENTIONS
 from sdd_eval.metrics.ranking import ood_metrics
 from sdd_eval.models.build import build

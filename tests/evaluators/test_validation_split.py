@@ -18,8 +18,7 @@ from sdd_eval.evaluators.adversarial.fgsm import Fgsm
 from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.evaluators.evaluator import Intervals
 from sdd_eval.evaluators.ood.detectors.odin import OdinGrid
-from sdd_eval.evaluators.ood.odin import Odin
-from sdd_eval.evaluators.ood.ood import Ood
+from sdd_eval.evaluators.ood.ood import Odin, Ood
 from sdd_eval.metrics.temperature import fit_temperature
 from sdd_eval.records import Recipe
 from sdd_eval.training.train import train

@@ -159,7 +159,7 @@ def test_a_mean_of_cells_has_the_reference_ends():
 
 @pytest.mark.parametrize("pseudo", [0.5, 5.0])
 def test_a_mean_loss_of_zero_has_a_positive_upper_end(pseudo):
-    value, low, high, _ = share.mean_loss(np.zeros(100), pseudo)
+    value, low, high, _ = share.score_bounds(0.0, np.zeros(100), pseudo)
     assert (value, low) == (0, 0)
     assert 0 < high < pseudo
 

@@ -133,6 +133,16 @@ class Ood(Evaluator):
         return kind(self.temperature, self.epsilon) if kind is odin.Odin else kind()
 
 
+@dataclass(frozen=True)
+class Odin(Ood):
+    """Out-of-distribution detection with ODIN: how well it separates the test set from OOD sets."""
+
+    name: ClassVar[str] = "odin"
+    version: ClassVar[int] = 2
+
+    detectors: ClassVar[tuple[str, ...]] = (odin.Odin.name,)  # type: ignore[misc]
+
+
 def _columns(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return scores (n,) or (n, columns) as (n, columns)."""
     return scores.reshape(len(scores), -1)

@@ -12,12 +12,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.closed_form.share import Bounds, bisect, wilson
 from sdd_eval.statistics.intervals import LEVEL, normal_quantile
-
-Floats = NDArray[np.float64]
 
 #: Draws of the consistency test; as few as 200 if there are more than 200 bins.
 DRAWS, DRAWN_VALUES = 1000, 200_000

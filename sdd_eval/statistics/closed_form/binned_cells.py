@@ -17,11 +17,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.closed_form.binned import BISECTIONS, debiased_absolute
 from sdd_eval.statistics.closed_form.share import Bounds, bisect, mean_of_cells
 from sdd_eval.statistics.intervals import LEVEL, normal_quantile
-
-Floats = NDArray[np.float64]
 
 #: Draws of the noise of all bins.
 DRAWS = 1000

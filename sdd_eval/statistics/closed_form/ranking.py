@@ -1,6 +1,6 @@
 """Intervals of metrics of two samples of scores: in-distribution images and outliers.
 
-Scores are higher for in-distribution images. Every function takes `inliers` (n,) and `outliers`
+Floats are higher for in-distribution images. Every function takes `inliers` (n,) and `outliers`
 (m,); for a metric with outliers as positives, swap the two and negate them.
 """
 
@@ -14,10 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.closed_form.share import Bounds, wilson
 from sdd_eval.statistics.intervals import LEVEL, student_quantile
-
-Scores = NDArray[np.float64]
 
 #: Normal quantile for the far ends of an FPR whose threshold jumps between ties.
 TIES_Z = 1.28
@@ -28,11 +27,11 @@ MOST_MISSES = 1.6
 class Placements(NamedTuple):
     """The share of the other sample that each score is ranked wrongly against, ties as one half."""
 
-    outliers: Scores
-    inliers: Scores
+    outliers: Floats
+    inliers: Floats
 
 
-def placements(inliers: Scores, outliers: Scores) -> Placements:
+def placements(inliers: Floats, outliers: Floats) -> Placements:
     """Return DeLong's components: the mean of either is 1 − AUROC (DeLong et al. 1988)."""
     a, b = np.sort(inliers), np.sort(outliers)
     below = np.searchsorted(a, outliers, "left") + np.searchsorted(a, outliers, "right")
@@ -79,7 +78,7 @@ def auroc_bounds(
     return Bounds(1 - error, 1 - float(high), 1 - float(low))
 
 
-def _smoothed_variance(x: Scores) -> float:
+def _smoothed_variance(x: Floats) -> float:
     """Return the variance of components with a pseudo image at 0 and one at 1."""
     k = len(x)
     mean = (x.sum() + 1) / (k + 2)
@@ -87,7 +86,7 @@ def _smoothed_variance(x: Scores) -> float:
 
 
 def fpr_at_tpr(
-    inliers: Scores, outliers: Scores, tpr: float = 0.95, level: float = LEVEL
+    inliers: Floats, outliers: Floats, tpr: float = 0.95, level: float = LEVEL
 ) -> Bounds | str:
     """Return the false positive rate where a share `tpr` of the inliers is accepted.
 
@@ -138,13 +137,13 @@ def _binomial_quantile(share: float, n: int, p: float) -> int:
 class RankedCounts(NamedTuple):
     """Counts of inliers and outliers at or above each distinct score, highest first."""
 
-    inliers: Scores
-    outliers: Scores
+    inliers: Floats
+    outliers: Floats
     order: NDArray[np.int64]
     ends: NDArray[np.int64]
 
 
-def ranked_counts(inliers: Scores, outliers: Scores) -> RankedCounts:
+def ranked_counts(inliers: Floats, outliers: Floats) -> RankedCounts:
     """Return the cumulative counts of a ranking; ties share one threshold."""
     scores = np.concatenate([inliers, outliers])
     order = np.argsort(-scores, kind="stable")
@@ -157,7 +156,7 @@ def ranked_counts(inliers: Scores, outliers: Scores) -> RankedCounts:
 
 
 def average_precision(
-    inliers: Scores, outliers: Scores, prevalence_free: bool = True, level: float = LEVEL
+    inliers: Floats, outliers: Floats, prevalence_free: bool = True, level: float = LEVEL
 ) -> Bounds:
     """Return the average precision with inliers as positives.
 
@@ -176,7 +175,7 @@ def average_precision(
     a, b, positives = counts.inliers[reached], counts.outliers[reached], positives[reached]
     k = n / m if prevalence_free else 1.0
 
-    def precision(b: Scores) -> float:
+    def precision(b: Floats) -> float:
         return float((positives * a / (a + k * b)).sum() / n)
 
     value, (low, high) = precision(b), wilson(b / m, m, level)
@@ -191,7 +190,7 @@ def average_precision(
     )
 
 
-def _influence_variance(a: Scores, b: Scores, positives: Scores, k: float, value: float) -> float:
+def _influence_variance(a: Floats, b: Floats, positives: Floats, k: float, value: float) -> float:
     """Return the variance of the average precision over new inliers."""
     later = np.cumsum((positives * k * b / (a + k * b) ** 2)[::-1])[::-1]
     influence = np.repeat(a / (a + k * b) - value + later, positives.astype(int))
@@ -199,8 +198,8 @@ def _influence_variance(a: Scores, b: Scores, positives: Scores, k: float, value
 
 
 def detection_error(
-    inliers: Scores,
-    outliers: Scores,
+    inliers: Floats,
+    outliers: Floats,
     by_counts: bool = False,
     level: float = LEVEL,
     resamples: int = 100,

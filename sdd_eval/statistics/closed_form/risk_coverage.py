@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.closed_form.share import Bounds, wilson
 from sdd_eval.statistics.intervals import LEVEL, normal_quantile
-
-Floats = NDArray[np.float64]
 
 #: An excess below this is a rounding error.
 ROUNDING = 1e-12

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.hypothesis_tests import mcnemar_p_values
 from sdd_eval.statistics.intervals import LEVEL, normal_quantile, student_quantile
 
@@ -45,7 +46,7 @@ def bisect(inside: float, outside: float, holds: Callable[[float], bool], steps:
 
 def wilson(
     share: ArrayLike, n: ArrayLike, level: float = LEVEL, z: float | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Floats, Floats]:
     """Return the ends of Wilson's score interval with modified ends, elementwise.
 
     Wilson (1927) with the ends of Brown, Cai and DasGupta (2001), section 4.1.1: at most three hits
@@ -68,9 +69,7 @@ def wilson(
     return np.clip(low, 0, 1), np.clip(high, 0, 1)
 
 
-def _poisson_end(
-    hits: NDArray[np.float64], n: NDArray[np.float64], level: float
-) -> NDArray[np.float64]:
+def _poisson_end(hits: Floats, n: Floats, level: float) -> Floats:
     """Return the Poisson bound of few hits, and infinity for none or many."""
     from scipy.special import gammaincinv  # imported here because scipy takes a second to load
 
@@ -108,7 +107,7 @@ def _hypotenuse(a: float, b: float, correlation: float) -> float:
     return math.sqrt(max(a * a - 2 * correlation * a * b + b * b, 0.0))
 
 
-def mean_of_cells(wrong: NDArray[np.float64], level: float = LEVEL) -> Bounds:
+def mean_of_cells(wrong: Floats, level: float = LEVEL) -> Bounds:
     """Return the mean accuracy over cells of the same images, with its interval.
 
     Wilson's interval with the number of images divided by the design effect: renderings of one
@@ -158,29 +157,18 @@ def _tango_score(lost: int, gained: int, n: int, t: float) -> float:
     return math.copysign(math.inf, distance) if distance else 0.0
 
 
-def mean_loss(losses: NDArray[np.float64], pseudo_loss: float, level: float = LEVEL) -> Bounds:
-    """Return the mean of non-negative losses with its score interval.
+def score_bounds(value: float, influence: Floats, pseudo: float, level: float = LEVEL) -> Bounds:
+    """Return a number that is 0 without errors, such as a mean loss, with its score interval.
 
-    The variance is taken proportional to the mean (quasi-Poisson; McCullagh and Nelder 1989), as it
-    is where few images carry most of the loss. One pseudo error enters the dispersion.
+    The variance is taken proportional to the number (quasi-Poisson; McCullagh and Nelder 1989), as
+    it is where few images carry most of it. To second order it is the interval of the delta method
+    on the logarithm, but it is also defined at 0. One pseudo error enters the dispersion.
 
-    `losses` are of each image (n,), `pseudo_loss` is that of an error: the mean over images of the
-    loss if the label had been the runner-up.
+    `influence` is that of each image on the number (n,), with mean 0, of a mean its deviation;
+    `pseudo` that of an error.
 
-    >>> [round(end, 3) for end in mean_loss(np.full(100, 0.1), pseudo_loss=2.0)[:3]]
+    >>> [round(end, 3) for end in score_bounds(0.1, np.zeros(100), pseudo=2.0)[:3]]
     [0.1, 0.07, 0.143]
-    """
-    x = np.asarray(losses, dtype=np.float64)
-    return score_bounds(float(x.mean()), x - x.mean(), pseudo_loss, level)
-
-
-def score_bounds(
-    value: float, influence: NDArray[np.float64], pseudo: float, level: float = LEVEL
-) -> Bounds:
-    """Return a number that is 0 without errors, with its score interval.
-
-    To second order it is the interval of the delta method on the logarithm, but it is also defined
-    at 0. `influence` is that of each image on it (n,), with mean 0; `pseudo` that of an error.
     """
     n = len(influence)
     spread = float((influence**2).sum()) + pseudo**2
@@ -191,8 +179,8 @@ def score_bounds(
 
 def ratio_bounds(
     value: float,
-    influence: NDArray[np.float64],
-    denominator: NDArray[np.float64],
+    influence: Floats,
+    denominator: Floats,
     pseudo: float,
     level: float = LEVEL,
 ) -> Bounds | None:
@@ -221,9 +209,7 @@ def ratio_bounds(
     return Bounds(value, value + (linear - root) / leading, value + (linear + root) / leading)
 
 
-def bounded_mean(
-    values: NDArray[np.float64], lowest: float, highest: float, level: float = LEVEL
-) -> Bounds:
+def bounded_mean(values: Floats, lowest: float, highest: float, level: float = LEVEL) -> Bounds:
     """Return the mean of values in a known range, with Student's interval within that range.
 
     One pseudo value at each end of the range enters the variance, so that equal values have an

@@ -9,12 +9,12 @@ float64, higher = more in-distribution: (n,), or (n, columns) for a detector wit
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import torch
 
-    from sdd_eval.evaluators.batch import Batch, Training
+    from sdd_eval.evaluators.batch import Batch
 
 
 class Named(Protocol):
@@ -29,7 +29,6 @@ class Named(Protocol):
         """The score in words, shown with every number (a class variable)."""
 
 
-@runtime_checkable
 class Scorer(Protocol):
     """An object that scores images.
 
@@ -40,17 +39,9 @@ class Scorer(Protocol):
         """Return float64 scores (n,) or (n, columns), higher = more in-distribution."""
 
 
-@runtime_checkable
-class Fits(Protocol):
-    """A detector that is fitted on all training images."""
-
-    def fit(self, training: Training) -> Scorer:
-        """Return the fitted scorer."""
-
-
 def fits(detector: Any) -> bool:
     """Return whether a detector is fitted on training images."""
-    return isinstance(detector, Fits)
+    return hasattr(detector, "fit")
 
 
 def places(detector: Any) -> tuple[Mapping[str, Any], ...]:
