@@ -95,15 +95,12 @@ class Calibration(Evaluator):
             error = math.nan if error is None else error
             yield _temperature(value, error, VALIDATED, ON_VALIDATION)
         elif len(labels) > 1:
-            scaling = cross_fit(logits, labels)
-            fitted = {
-                "the first's T": temperature_text(scaling.first.value),
-                "the second's T": temperature_text(scaling.second.value),
-            }
-            yield from calibration_errors(
-                scaling.logits, labels, bins, ON_OTHER_HALF, CROSS_FITTED, fitted
-            )
-            for half, one in (("first", scaling.first), ("second", scaling.second)):
+            scaled, temperatures = cross_fit(logits, labels)
+            halves = dict(zip(("first", "second"), temperatures, strict=True))
+            fitted = {f"the {half}'s T": temperature_text(t.value) for half, t in halves.items()}
+            conditions = ON_OTHER_HALF, CROSS_FITTED, fitted
+            yield from calibration_errors(scaled, labels, bins, *conditions)
+            for half, one in halves.items():
                 yield _temperature(one.value, one.error, {"half": half}, ON_HALF)
 
 

@@ -82,7 +82,8 @@ def metric(name: str, unit: str = "") -> Metric:
     >>> metric("ece").title, metric("ece").better, metric("my_rate").title
     ('ECE', 'lower', 'my rate')
     """
-    known = built_in().get(name) or _by_name(registered()).get(name)
+    others = (one for metrics in registered().values() for one in metrics if one.name == name)
+    known = built_in().get(name) or next(others, None)
     if known is not None:
         return known
     digits = 0 if unit in ("images", "count") else 4
@@ -106,10 +107,6 @@ def _registered(evaluators: tuple[str, ...]) -> Mapping[str, tuple[Metric, ...]]
         except InputError:  # a broken plugin is reported where it is used
             continue
     return metrics
-
-
-def _by_name(metrics: Mapping[str, tuple[Metric, ...]]) -> dict[str, Metric]:
-    return {one.name: one for of_evaluator in metrics.values() for one in of_evaluator}
 
 
 @functools.cache

@@ -34,18 +34,6 @@ class FittedTemperature:
     error: float = math.nan
 
 
-@dataclass(frozen=True)
-class CrossFitted:
-    """Logits (n, classes) scaled by cross-fitting, and the temperatures fitted on each half.
-
-    `first` was fitted on the first half and scales the second half, and vice versa.
-    """
-
-    logits: Floats
-    first: FittedTemperature
-    second: FittedTemperature
-
-
 def fit_temperature(logits: Any, labels: Any) -> FittedTemperature:
     """Return the temperature in [0.05, 20] with the lowest negative log-likelihood.
 
@@ -107,15 +95,18 @@ def _log_error(values: LogitMatrix, targets: NDArray[np.int64], inverse: float) 
     return math.sqrt(squares) / (curvature * inverse) if curvature else math.nan
 
 
-def cross_fit(logits: Any, labels: Any, *, seed: int = 0) -> CrossFitted:
+def cross_fit(
+    logits: Any, labels: Any, *, seed: int = 0
+) -> tuple[Floats, tuple[FittedTemperature, ...]]:
     """Scale each half of the images by the temperature fitted on the other half.
 
+    Return the scaled logits (n, classes), and the temperatures fitted on the first and second half.
     No image is scaled by a temperature that was fitted on it, and all n images are scaled, so that
     errors before and after scaling are of the same images. The split into halves is seeded.
     Arguments and errors as in `fit_temperature`; at least two images are needed.
 
-    >>> scaled = cross_fit([[9.0, 0.0]] * 3 + [[0.0, 9.0]], [0, 0, 0, 0])
-    >>> scaled.logits.shape, scaled.first.at_bound or scaled.second.at_bound
+    >>> scaled, halves = cross_fit([[9.0, 0.0]] * 3 + [[0.0, 9.0]], [0, 0, 0, 0])
+    >>> scaled.shape, any(half.at_bound for half in halves)
     ((4, 2), True)
     """
     values, targets = logits_and_targets(logits, labels)
@@ -126,4 +117,4 @@ def cross_fit(logits: Any, labels: Any, *, seed: int = 0) -> CrossFitted:
     first, second = (fit_temperature(values[half], targets[half]) for half in halves)
     temperatures = np.empty((len(values), 1))
     temperatures[halves[0]], temperatures[halves[1]] = second.value, first.value
-    return CrossFitted(values / temperatures, first, second)
+    return values / temperatures, (first, second)

@@ -60,7 +60,7 @@ def expected(logits, labels, bins):
 def test_every_error_is_measured_before_and_after_scaling(arrays):
     evaluator = Calibration(bins=12, intervals=FEW)
     values = {(m.metric, repr(m.at)): m.value for m in evaluator.score(arrays)}
-    scaled = cross_fit(arrays["logits"], arrays["labels"]).logits
+    scaled, _ = cross_fit(arrays["logits"], arrays["labels"])
     for logits, at in ((arrays["logits"], {}), (scaled, SCALED)):
         for metric, value in expected(logits, arrays["labels"], 12).items():
             folder = at if metric in ("ece_smooth", "nll", "brier") else {**at, "bins": 12}
@@ -81,22 +81,22 @@ def test_scaling_calibrates_an_over_confident_network(measured, value_of):
 
 def test_no_image_is_scaled_by_a_temperature_fitted_on_it(arrays):
     logits, labels = arrays["logits"], arrays["labels"]
-    scaled = cross_fit(logits, labels)
-    used = (logits / scaled.logits).mean(axis=1)
-    in_second = np.isclose(used, scaled.first.value)
-    assert np.isclose(used[~in_second], scaled.second.value).all()
+    scaled, (first, second) = cross_fit(logits, labels)
+    used = (logits / scaled).mean(axis=1)
+    in_second = np.isclose(used, first.value)
+    assert np.isclose(used[~in_second], second.value).all()
     assert in_second.sum() == 1500
-    assert fit_temperature(logits[~in_second], labels[~in_second]) == scaled.first
-    assert fit_temperature(logits[in_second], labels[in_second]) == scaled.second
+    assert fit_temperature(logits[~in_second], labels[~in_second]) == first
+    assert fit_temperature(logits[in_second], labels[in_second]) == second
     assert scaled.first.value != scaled.second.value
 
 
 def test_fitted_temperatures_are_reported_and_marked_at_the_bounds_of_the_range(
     arrays, measured, value_of
 ):
-    scaled = cross_fit(arrays["logits"], arrays["labels"])
-    assert value_of(measured, "temperature_fitted", half="first") == scaled.first.value
-    assert value_of(measured, "temperature_fitted", half="second") == scaled.second.value
+    _, (first, second) = cross_fit(arrays["logits"], arrays["labels"])
+    assert value_of(measured, "temperature_fitted", half="first") == first.value
+    assert value_of(measured, "temperature_fitted", half="second") == second.value
     texts = [text for item in measured for text in item.fitted.values()]
     assert texts
     assert not any("a bound of the range" in text for text in texts)

@@ -9,6 +9,7 @@ bins.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,25 +150,46 @@ def _mean_power(
 
 def _lower_end(bins: Bins, power: int, level: float) -> float:
     """Return the least error that a consistency test does not refute; 0 if none is refuted."""
-    count, tail = bins.count.astype(np.int64), (1 - level) / 2
+    count, share, confidence = bins.count.astype(np.int64), bins.share, bins.mean_confidence
     draws = max(min(200, DRAWS), min(DRAWS, DRAWN_VALUES // len(count)))
-    share, confidence, spread, gap = bins.share, bins.mean_confidence, bins.spread, bins.gap
-    observed = float((share * np.abs(gap) ** power).sum())
+    observed = float((share * np.abs(bins.gap) ** power).sum())
+
+    def accuracies(gaps: Floats) -> Floats:
+        return np.clip(confidence + gaps, 0, 1)
+
+    def drawn_errors(gaps: Floats) -> Floats:
+        p, random = accuracies(gaps), np.random.default_rng(0)
+        accuracy = random.binomial(count, p, (draws, len(count))) / count
+        return np.asarray(np.abs(accuracy - confidence) ** power @ share)
+
+    least = least_gaps(bins.gap, bins.spread, drawn_errors, observed - 1e-12, level)
+    error = float((share * np.abs(accuracies(least) - confidence) ** power).sum())
+    return min(error, observed) if least.any() else 0.0
+
+
+def least_gaps(
+    gaps: Floats,
+    noise: Floats,
+    drawn_errors: Callable[[Floats], Floats],
+    observed: float,
+    level: float,
+) -> Floats:
+    """Return gaps reduced by as many standard errors as a consistency test does not refute.
+
+    All gaps are 0 where it does not refute calibration. `noise` is the standard error of each gap,
+    and `drawn_errors` returns errors of samples whose true gaps are given; these are refuted if few
+    of the errors reach the observed one.
+    """
 
     def shrunk(threshold: float) -> Floats:
-        """Return the accuracies of bins whose gaps are reduced by so many standard errors."""
-        size = np.maximum(np.abs(gap) - threshold * spread, 0)
-        clipped: Floats = np.clip(confidence + np.sign(gap) * size, 0, 1)
-        return clipped
+        sizes: Floats = np.maximum(np.abs(gaps) - threshold * noise, 0)
+        return np.sign(gaps) * sizes
 
     def plausible(threshold: float) -> bool:
-        """Whether gaps reduced by so many standard errors may give the observed error."""
-        p = shrunk(threshold)
-        correct = np.random.default_rng(0).binomial(count, p, (draws, len(count)))
-        drawn = np.abs(correct / count - confidence) ** power @ share
-        return bool((drawn >= observed - 1e-12).sum() >= tail * draws - 1e-6)
+        drawn = drawn_errors(shrunk(threshold))
+        return bool((drawn >= observed).sum() >= (1 - level) / 2 * len(drawn) - 1e-6)
 
     if plausible(math.inf):
-        return 0.0
-    threshold = bisect(-1.0, float((np.abs(gap) / spread).max()), plausible, BISECTIONS)
-    return min(float((share * np.abs(shrunk(threshold) - confidence) ** power).sum()), observed)
+        return np.zeros(gaps.shape)
+    most = float((np.abs(gaps) / noise).max())
+    return shrunk(bisect(-1.0, most, plausible, BISECTIONS))

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.statistics.bootstrap import Floats
-from sdd_eval.statistics.closed_form.binned import BISECTIONS, debiased_absolute
-from sdd_eval.statistics.closed_form.share import Bounds, bisect, mean_of_cells
+from sdd_eval.statistics.closed_form.binned import debiased_absolute, least_gaps
+from sdd_eval.statistics.closed_form.share import Bounds, mean_of_cells
 from sdd_eval.statistics.intervals import LEVEL, normal_quantile
 
 #: Draws of the noise of all bins.
@@ -140,26 +140,15 @@ def mean_ece(cells: Cells, over: Sequence[int], level: float = LEVEL) -> Bounds:
 
 def _lower_end(cells: Cells, columns: list[int], level: float) -> float:
     """Return the least mean error that a consistency test does not refute; 0 if none is refuted."""
-    shares, noise = cells.shares[columns], cells.noise[columns]
+    noise, shares = cells.noise[columns], cells.shares[columns]
     used = noise > 0
-    draws, shares, noise = cells.draws[:, columns][:, used], shares[used], noise[used]
-    observed, tail = float(np.abs(shares).sum()), (1 - level) / 2
+    draws, observed = cells.draws[:, columns][:, used], float(np.abs(shares[used]).sum())
 
-    def shrunk(threshold: float) -> Floats:
-        """Return the gaps reduced by so many standard errors."""
-        reduced: Floats = np.sign(shares) * np.maximum(np.abs(shares) - threshold * noise, 0)
-        return reduced
+    def drawn_errors(gaps: Floats) -> Floats:
+        return np.asarray(np.abs(draws + gaps.astype(np.float32)).sum(axis=1))
 
-    def plausible(threshold: float) -> bool:
-        """Whether gaps reduced by so many standard errors may give the observed error."""
-        drawn = np.abs(draws + shrunk(threshold).astype(np.float32)).sum(axis=1)
-        return bool((drawn >= observed - 1e-6).sum() >= tail * len(draws) - 1e-6)
-
-    highest = float((np.abs(shares) / noise).max(initial=0)) + 1e-9
-    if plausible(highest):
-        return 0.0
-    threshold = bisect(-1.0, highest, plausible, BISECTIONS)
-    return min(float(np.abs(shrunk(threshold)).sum()), observed) / len(columns)
+    least = least_gaps(shares[used], noise[used], drawn_errors, observed - 1e-6, level)
+    return min(float(np.abs(least).sum()), observed) / len(columns)
 
 
 def _unseen_variance(wrong: Floats, level: float) -> float:

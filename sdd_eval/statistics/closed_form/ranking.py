@@ -180,7 +180,9 @@ def average_precision(
 
     value, (low, high) = precision(b), wilson(b / m, m, level)
     worse, better = precision(m * high), precision(m * low)
-    variance = _influence_variance(a, b, positives, k, value)
+    later = np.cumsum((positives * k * b / (a + k * b) ** 2)[::-1])[::-1]
+    influence = np.repeat(a / (a + k * b) - value + later, positives.astype(int))
+    variance = float(((influence - influence.mean()) ** 2).sum() / n**2)
     smoothed = min(1 - value + 1 / n, 1 / (1 + 1 / n))
     down, up = wilson(1 - value, smoothed * (1 - smoothed) / (variance + 1 / n**2), level)
     return Bounds(
@@ -188,13 +190,6 @@ def average_precision(
         max(0.0, value - math.hypot(value - worse, float(up) - (1 - value))),
         min(1.0, value + math.hypot(better - value, 1 - value - float(down))),
     )
-
-
-def _influence_variance(a: Floats, b: Floats, positives: Floats, k: float, value: float) -> float:
-    """Return the variance of the average precision over new inliers."""
-    later = np.cumsum((positives * k * b / (a + k * b) ** 2)[::-1])[::-1]
-    influence = np.repeat(a / (a + k * b) - value + later, positives.astype(int))
-    return float(((influence - influence.mean()) ** 2).sum() / len(influence) ** 2)
 
 
 def detection_error(
