@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import os
-import tempfile
+import secrets
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -42,9 +42,8 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(".part", f".{path.name}.", path.parent)
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), 0o644)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        with temporary.open("xb") as file:  # with the permissions of the user's umask
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -54,7 +53,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,9 @@ import tyro
 
 from sdd_eval import cli, data
 from sdd_eval.cli.flags import Cache, DataRoot, Name, parse
-from sdd_eval.cli.terminal import megabytes, table
+from sdd_eval.cli.terminal import megabytes, print_warnings, table
 from sdd_eval.data.catalogue import dataset, list_datasets, load_images, regenerated_folder
+from sdd_eval.data.classes import class_sizes, text_order_warning
 from sdd_eval.data.install.add import add
 from sdd_eval.data.install.download import download
 from sdd_eval.data.install.verify import verify
@@ -132,6 +134,10 @@ def _add(arguments: Sequence[str]) -> int:
         raise InputError("name or path is missing; use: sdd-eval data add NAME PATH")
     status = add(flags.name, flags.path, flags.folder)
     print(f"{flags.name}: {status.images:,} images, {status.provenance} ({status.location})")
+    with contextlib.suppress(InputError):  # a set that is no set of images
+        images = load_images(flags.name, flags.folder)
+        print_warnings(text_order_warning(images))
+        print(class_sizes(images) or "no class names")
     return 0
 
 
@@ -161,12 +167,19 @@ def _check(arguments: Sequence[str]) -> int:
         for row in list_datasets(flags.folder)
         if row.location and row.provenance != "absent"
     ]
-    cells = []
+    cells, failed = [], []
     for name in flags.name or on_disk:
-        with cli.Bar(f"{name}: ") as bar:
-            results = verify(name, flags.folder, bar)
+        try:
+            with cli.Bar(f"{name}: ") as bar:
+                results = verify(name, flags.folder, bar)
+        except InputError as error:  # one absent set must not stop the others
+            failed.append(str(error))
+            continue
         cells += [(name, result.item, result.verdict, result.detail) for result in results]
-    print(table(cells, ("name", "item", "verdict", "detail")))
+    if cells:
+        print(table(cells, ("name", "item", "verdict", "detail")))
+    if failed:
+        raise InputError("; ".join(failed))
     return 1 if any(verdict in ("wrong", "missing") for _, _, verdict, _ in cells) else 0
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from sdd_eval import data, plugins
 from sdd_eval.data.dataset import CorruptedSet, DatasetPlugin, DetectionSet, Status
+from sdd_eval.data.image_folder import printable
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.provenance import ABSENT
 from sdd_eval.data.readers.cifar_c import (
@@ -25,7 +26,7 @@ from sdd_eval.data.readers.coco import CocoFolder, is_coco
 from sdd_eval.data.readers.folders import FolderSet
 from sdd_eval.data.readers.npz import NpzSet, npz_files
 from sdd_eval.data.root import data_root
-from sdd_eval.errors import InputError, NotOnDisk, unknown_name
+from sdd_eval.errors import InputError, NotOnDisk, file_errors, unknown_name
 from sdd_eval.records import CLASSIFICATION, OBJECT_DETECTION, Task
 
 ALIASES = {"lsun": "lsun_resize"}
@@ -108,27 +109,30 @@ def dataset(name: str, root: Path | None = None, task: Task = CLASSIFICATION) ->
 
 
 def _find(name: str, root: Path) -> Dataset | None:
+    if "\0" in name or name != printable(name):
+        raise InputError(f"the data set {name!r} has a name that is not text; rename it")
     spelled = canonical_name(name)
     if spelled in plugins.names("datasets"):
         return Dataset(plugins.load("datasets", spelled), root, spelled)
     inside, path = root / name, Path(name).expanduser()
     if not name.strip("./"):
         return None
-    if inside.is_dir():
-        return Dataset(custom_dataset(inside, inside.name), root, name)
-    for custom in (inside, path):
-        if custom.is_dir() or npz_files(custom):
-            return Dataset(custom_dataset(custom), root, str(path.resolve()))
+    with file_errors("find", name if len(name) < 200 else f"{name[:60]}…"):
+        if inside.is_dir():
+            return Dataset(custom_dataset(inside, inside.name), root, name)
+        for custom in (inside, path):
+            if custom.is_dir() or npz_files(custom):
+                return Dataset(custom_dataset(custom), root, str(path.resolve()))
     return None
 
 
 def custom_dataset(path: Path, name: str | None = None) -> DatasetPlugin:
     """Return the data set of a user's folder or `.npz` file, by its layout."""
     path = path.absolute()  # a relative path would be looked up below the data root
-    name = name or (path.stem if path.is_file() else path.resolve().name)
+    name = printable(name or (path.stem if path.is_file() else path.resolve().name))
     if npz_files(path):
         return NpzSet(name, "arrays of images", str(path))
-    if present_corruptions(path) and (path / "labels.npy").is_file():
+    if present_corruptions(path):
         return CorruptedDataset(name, "a corrupted test set", str(path))
     if is_coco(path):
         return CocoFolder(name, "images with annotated objects", str(path))
@@ -272,7 +276,8 @@ def list_datasets(root: Path) -> tuple[CatalogueEntry, ...]:
     entries += _regenerated_entries(root, claimed)
     folders = [name for name in folder_names(root) if name not in claimed]
     others = [_entry(custom_dataset(root / name, name), root) for name in folders]
-    return (*entries, *(entry for entry in others if entry.images and entry.provenance != ABSENT))
+    named = (e for e in others if e.images or e.provenance.startswith("broken"))
+    return (*entries, *(entry for entry in named if entry.provenance != ABSENT))
 
 
 def _entry(plugin: Any, root: Path) -> CatalogueEntry:

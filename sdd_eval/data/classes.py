@@ -11,6 +11,9 @@ from sdd_eval.data.fingerprints import value_fingerprint
 from sdd_eval.data.images import ImageSet, LazyImages, metadata
 from sdd_eval.errors import InputError
 
+#: The sizes of so many classes are listed one by one.
+MOST_LISTED = 12
+
 
 @dataclass(frozen=True, kw_only=True)
 class RelabelledImages(LazyImages):
@@ -56,6 +59,23 @@ def numeric_order(images: ImageSet) -> tuple[str, ...]:
         name = f"{images.name} has {f'the class {other!r}' if other else 'no class folders'}"
         raise InputError(f"--class-order numeric needs class folders named by numbers, but {name}")
     return tuple(sorted(images.class_names, key=int))
+
+
+def class_sizes(images: ImageSet) -> str:
+    """Return how many images each class has, or the range; empty without class names.
+
+    >>> from sdd_eval.data.images import from_arrays
+    >>> class_sizes(from_arrays(np.zeros((3, 4, 4), "u1"), [0, 1, 1], class_names=["cat", "dog"]))
+    '2 classes: cat 1, dog 2'
+    """
+    names = images.class_names
+    if images.labels is None or not names:
+        return ""
+    sizes = np.bincount(images.labels, minlength=len(names))
+    if len(names) <= MOST_LISTED:
+        listed = ", ".join(f"{name} {size:,}" for name, size in zip(names, sizes, strict=True))
+        return f"{len(names)} classes: {listed}"
+    return f"{len(names):,} classes of {sizes.min():,} to {sizes.max():,} images"
 
 
 def text_order_warning(images: ImageSet) -> Iterator[str]:

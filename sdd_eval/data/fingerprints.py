@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sdd_eval.data.files import regular_status
 from sdd_eval.data.root import cache_folder
 from sdd_eval.errors import InputError
 from sdd_eval.store import write_record
@@ -96,7 +97,8 @@ def _hashed(
         name = error.filename or path
         raise InputError(f"cannot read {name}: {error.strerror or error}") from error
     if unchanged:
-        record = {"path": os.path.realpath(path), "stamp": before, **checksums}
+        name = os.fsencode(os.path.realpath(path)).decode("utf-8", "replace")
+        record = {"path": name, "stamp": before, **checksums}
         with contextlib.suppress(InputError):  # without a cache, only time is lost
             write_record(_entry(path), record)
     return checksums
@@ -112,7 +114,7 @@ def _cached(path: Path, stamp: Callable[[], Stamp]) -> dict[str, str]:
 
 
 def _entry(path: Path) -> Path:
-    name = hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:32]
+    name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:32]
     return cache_folder() / "fingerprints" / f"{name}.json"
 
 
@@ -129,14 +131,15 @@ def _hash_folder(folder: Path, files: Iterable[str]) -> dict[str, str]:
     digest = hashlib.sha256()
     for name in sorted(files):
         content = (folder / name).read_bytes()
+        encoded = os.fsencode(name)
         # The lengths come first, so that different files cannot yield the same bytes.
-        digest.update(f"{len(name.encode())} {len(content)} {name}".encode())
+        digest.update(f"{len(encoded)} {len(content)} ".encode() + encoded)
         digest.update(content)
     return {"sha256": digest.hexdigest()}
 
 
 def _file_stamp(path: Path) -> Stamp:
-    status = path.stat()
+    status = regular_status(path)
     return [status.st_size, status.st_mtime_ns], status.st_mtime_ns
 
 
@@ -144,8 +147,8 @@ def _folder_stamp(folder: Path, files: Iterable[str]) -> Stamp:
     """Return the sha256 over names, sizes and times, and the newest time."""
     digest, newest, base = hashlib.sha256(), 0, os.fspath(folder)
     for name in sorted(files):
-        status = os.stat(f"{base}/{name}")
-        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+        status = regular_status(f"{base}/{name}")
+        digest.update(os.fsencode(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0"))
         newest = max(newest, status.st_mtime_ns)
     return digest.hexdigest(), newest
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sdd_eval.data.files import require_regular
 from sdd_eval.data.images import ImageSet, Labels, Pixels, Rows, Subset, batch_slices, to_device
 from sdd_eval.errors import InputError
 
@@ -32,6 +33,12 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp", *
 #: Formats whose grey images of mode "I", in some versions of Pillow, have 16 bits.
 SIXTEEN_BIT_FORMATS = ("PNG", "PPM")
 
+#: Modes that Pillow converts to grey or RGB by way of another one.
+_INTERMEDIATE = {"La": "LA", "RGBa": "RGBA", "LAB": "RGB"}
+
+#: TIFF's tags of the number of bits of a value, and of the meaning of 0: white, or black.
+_BITS, _PHOTOMETRIC = 258, 262
+
 #: Names of the sub-folders of each split.
 SPLITS = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
 _SPLIT_NAMES = frozenset(name for names in SPLITS.values() for name in names)
@@ -40,10 +47,11 @@ _SPLIT_NAMES = frozenset(name for names in SPLITS.values() for name in names)
 def image_files(folder: Path) -> tuple[str, ...]:
     """Return the image files at any depth as sorted relative names, without hidden files.
 
-    Symbolic links are followed; raise InputError for one to a folder that contains it.
+    Symbolic links are followed; raise InputError for one to a folder that contains it, and for a
+    folder that cannot be read.
     """
     names = []
-    for path, folders, files in os.walk(folder, followlinks=True):
+    for path, folders, files in os.walk(folder, onerror=_refuse_unreadable, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in folders:
             _refuse_loop(os.path.join(path, name))
@@ -51,6 +59,11 @@ def image_files(folder: Path) -> tuple[str, ...]:
         prefix = "" if relative == "." else f"{relative}/"
         names += [prefix + name for name in files if _is_image(name)]
     return tuple(sorted(names))
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise InputError(f"cannot read {error.filename}: {error.strerror}") from error
 
 
 def _refuse_loop(path: str) -> None:
@@ -65,25 +78,38 @@ def read_image(path: Path, channels: int) -> Image.Image:
 
     Raise InputError if it cannot be read, or its values are 32-bit numbers of unknown range.
     """
+    require_regular(path)
     try:
         with Image.open(path) as file:
-            image: Image.Image = _eight_bits(file).convert("L" if channels == 1 else "RGB")
+            image = to_8_bits(file, channels)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"cannot read {path} as an image: {error}") from error
     return image
 
 
-def _eight_bits(file: Image.Image) -> Image.Image:
-    """Return an image of 8 bits a channel; `convert` alone would clip 16 bits to white."""
-    if not file.mode.startswith(("I", "F")):
-        return file
+def to_8_bits(file: Image.Image, channels: int) -> Image.Image:
+    """Convert an image of any mode to grey or RGB of 8 bits; `convert` alone clips 16 to white.
+
+    Raise ValueError for values of unknown range.
+    """
+    if file.mode.startswith(("I", "F")):
+        file = _from_16_bits(file)
+    file = file.convert(_INTERMEDIATE.get(file.mode, file.mode))
+    return file.convert("L" if channels == 1 else "RGB")
+
+
+def _from_16_bits(file: Image.Image) -> Image.Image:
     if file.mode == "F" or (file.mode == "I" and file.format not in SIXTEEN_BIT_FORMATS):
         kind = "floating-point" if file.mode == "F" else "32-bit integer"
         raise ValueError(
             f"its values are {kind} numbers of unknown range; save it with 8 or 16 bits"
         )
-    values = np.asarray(file).astype(np.float64)
-    return Image.fromarray(np.rint(values * (255 / 65535)).clip(0, 255).astype(np.uint8))
+    tags: Mapping[int, Any] = getattr(file, "tag_v2", {})
+    (bits,) = tags.get(_BITS, (16,))
+    values = np.asarray(file).astype(np.float64) * (255 / (2**bits - 1))
+    if tags.get(_PHOTOMETRIC) == 0:
+        values = 255 - values
+    return Image.fromarray(np.rint(values).clip(0, 255).astype(np.uint8))
 
 
 def unwrap(folder: Path) -> Path:
@@ -122,6 +148,11 @@ def class_folders(folder: Path, files: Sequence[str]) -> tuple[str, ...]:
             f"the class folder {folder / without[0]} contains no images; add some, or move it away"
         )
     return tuple(names)
+
+
+def printable(name: str) -> str:
+    """Return a file's name as text; bytes that are not UTF-8 become question marks."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def folder_labels(folder: Path, files: Sequence[str], class_names: Sequence[str]) -> Labels | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from sdd_eval.data.files import reading
 from sdd_eval.data.fingerprints import array_fingerprint
 from sdd_eval.data.provenance import MADE_HERE
 from sdd_eval.errors import InputError
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     import torch
 
     Batches = Iterator[torch.Tensor]
+
+#: More classes than any data set has.
+MOST_CLASSES = 1_000_000
 
 Labels = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
@@ -142,14 +146,14 @@ def from_arrays(
     class_names: Sequence[str] = (),
     provenance: str = MADE_HERE,
 ) -> ArrayImages:
-    """Return a set of images from arrays, or from tensors on the CPU.
+    """Return a set of images from arrays or tensors.
 
     `images` are uint8 (n, side, side), (n, side, side, 1 or 3) or (n, 1 or 3, side, side), `labels`
     class indices (n,). Results are stored under `name`. Raise InputError if shape or type of an
-    array is wrong, or a label is negative or has no class name.
+    array is wrong, or a label is no whole number from 0 on or has no class name.
     """
-    pixels = _pixels(np.asarray(images), name)
-    indices = None if labels is None else _labels(np.asarray(labels), len(pixels), name)
+    pixels = _pixels(_as_array(images, f"the images of {name}"), name)
+    indices = None if labels is None else class_indices(labels, len(pixels), name)
     names = tuple(map(str, class_names))
     if indices is not None and names and indices.max() >= len(names):
         raise InputError(f"{name} has the label {indices.max()} but only {len(names)} class names")
@@ -174,28 +178,47 @@ def _pixels(images: NDArray[Any], name: str) -> Pixels:
     return np.ascontiguousarray(images)
 
 
-def _labels(labels: NDArray[Any], count: int, name: str) -> Labels:
-    """Return class indices as int64 (count,)."""
-    if labels.shape == (count, 1):
-        labels = labels[:, 0]
-    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+def class_indices(
+    labels: Any, count: int, where: object, *, first: int = 0, classes: int | None = None
+) -> Labels:
+    """Return labels as class indices (count,), counted from 0; `first` is that of the first class.
+
+    Raise InputError, beginning with `where`, if there are not `count` labels, or one is no whole
+    number or none of `classes` classes.
+    """
+    values = _as_array(labels, f"the labels of {where}")
+    if values.shape == (count, 1):
+        values = values[:, 0]
+    if values.shape != (count,) or values.dtype.kind not in "iuf":
         raise InputError(
-            f"the labels of {name} are {labels.dtype} {labels.shape}, not {count:,} class indices"
+            f"{where}: its labels are {values.dtype} {values.shape}, not {count:,} class indices"
         )
-    indices: Labels = labels.astype(np.int64)
-    if indices.min() < 0:
-        raise InputError(f"the labels of {name} start at {indices.min()}, not at 0")
-    return indices
+    last = first + (classes or MOST_CLASSES) - 1
+    valid = (values >= first) & (values <= last) & (values == np.floor(values))
+    if not valid.all():
+        row = int(np.flatnonzero(~valid)[0])
+        raise InputError(
+            f"{where}: the label of image {row} is {values[row]}, not a whole number from {first} "
+            f"to {last:,}"
+        )
+    return values.astype(np.int64) - first
+
+
+def _as_array(values: Any, where: str) -> NDArray[Any]:
+    """Return an array of an array, a list or a tensor, which may require gradients."""
+    try:
+        return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+    except Exception as error:  # ragged lists, tensors without memory
+        raise InputError(f"{where} are not an array: {error}") from error
 
 
 def open_npy(path: Path) -> NDArray[Any]:
     """Memory-map a `.npy` file, reading its header; raise InputError if it is incomplete."""
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} is not a complete .npy file: {error}") from error
+    with reading(path, "a complete .npy file"):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            array.close()
+            raise ValueError("it is an .npz archive")
     return array
 
 

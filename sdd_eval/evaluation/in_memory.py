@@ -102,7 +102,7 @@ def _evaluated(
 ) -> Run:
     """Evaluate a network, and before it the checkpoints that it is compared with."""
     inputs = with_sets(request, images, DataSets(network, request.data_root))
-    inputs = replace(inputs, warnings=warnings)
+    inputs = replace(inputs, warnings=(*warnings, *inputs.warnings))
     request = replace(request, limit=inputs.limit(request.limit))
     plain = replace(request, evaluator=without_runs(inputs.evaluator))
     runs = {

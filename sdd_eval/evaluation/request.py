@@ -167,7 +167,8 @@ def inputs_of(request: Request, checkpoint: Checkpoint) -> Inputs:
     images = sets.validation if sets.names_validation(name) else sets.load(name)
     names, classes = card.provenance.class_names or (), checkpoint.spec.classes
     images, warnings = in_network_order(images, names, classes)
-    return dataclasses.replace(with_sets(request, images, sets), warnings=warnings)
+    inputs = with_sets(request, images, sets)
+    return dataclasses.replace(inputs, warnings=(*warnings, *inputs.warnings))
 
 
 def with_sets(request: Request, images: ImageSet, data_sets: DataSets) -> Inputs:
@@ -189,7 +190,12 @@ def with_sets(request: Request, images: ImageSet, data_sets: DataSets) -> Inputs
         value, loaded = getattr(loader, kind)(getattr(evaluator, setting))
         evaluator = dataclasses.replace(evaluator, **{setting: value})
         targets.get(kind, sets).update(loaded)
-    return Inputs(evaluator, images, sets, networks, against)
+    damaged = tuple(
+        f"{name}: {why}" + ("; the labels of the test set are used" if part == "labels" else "")
+        for name, images_of in sets.items()
+        for part, why in getattr(images_of, "broken", {}).items()
+    )
+    return Inputs(evaluator, images, sets, networks, against, warnings=damaged)
 
 
 @dataclass(frozen=True)

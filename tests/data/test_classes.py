@@ -142,3 +142,26 @@ def test_an_import_in_numeric_order_matches_labels_by_name(tmp_path, monkeypatch
     flags = ["--dataset", "numbered", "--data-root", str(tmp_path), "--trust-code"]
     assert exit_code(["accuracy", "numeric", *flags]) == 0
     assert re.search(r"^accuracy +100\.0 ", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_add_and_check_say_how_many_images_each_class_has(tmp_path, capsys):
+    folder = write_grey(tmp_path / "mine", {"cat": 10, "dog": 20})
+    (folder / "cat" / "0.png").unlink()
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for name in ("cat", "dog"):
+        (linked / name).symlink_to(folder / name)
+    root = ["--data-root", str(tmp_path / "root")]
+    assert exit_code(["data", "add", "pets", str(linked), *root]) == 0
+    assert "2 classes: cat 2, dog 3" in capsys.readouterr().out
+    assert exit_code(["data", "check", "pets", *root]) == 0
+    assert "test classes  ok       2 classes: cat 2, dog 3" in capsys.readouterr().out
+
+
+def test_check_names_an_absent_set_after_the_others(tmp_path, capsys):
+    write_grey(tmp_path / "pets", {"cat": 10, "dog": 20})
+    words = ["data", "check", "dtd", "pets", "--data-root", str(tmp_path)]
+    assert exit_code(words) == 2
+    captured = capsys.readouterr()
+    assert "2 classes: cat 3, dog 3" in captured.out
+    assert "dtd was not found" in captured.err

@@ -144,7 +144,7 @@ def test_labels_that_differ_between_severities_are_refused(root, write_corrupted
     with pytest.raises(InputError, match=r"labels\.npy does not repeat"):
         CIFAR100_C.load_corrupted(root)
     np.save(folder / "labels.npy", np.arange(20))
-    with pytest.raises(InputError, match=r"labels\.npy holds int64 \(20,\), not 100 labels"):
+    with pytest.raises(InputError, match=r"labels\.npy: its labels are int64 \(20,\), not 100"):
         CIFAR100_C.load_corrupted(root)
 
 

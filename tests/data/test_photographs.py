@@ -144,7 +144,11 @@ def test_a_box_is_clipped_to_its_image_and_refused_if_outside(root, write_cub):
         ("images.txt", "3", r"images\.txt: line 13 is '3', not an id and 1 columns"),
         ("images.txt", "99 002.Laysan/b.jpg", r"labels\.txt does not list image 99"),
         ("image_class_labels.txt", "12 one", r"labels\.txt: could not convert .*'one'"),
-        ("image_class_labels.txt", "12 0", r"labels\.txt has the label 0; its labels start at 1"),
+        (
+            "image_class_labels.txt",
+            "12 0",
+            r"labels\.txt: the label of image 11 is 0\.0, not a whole",
+        ),
         ("image_class_labels.txt", "12 1", r"class 1 is both 001.* and 002"),
         ("image_class_labels.txt", "12 4", "lists have no image of class 3"),
         ("train_test_split.txt", "12 7", r"split\.txt has a value other than 0 and 1 for image 12"),

@@ -105,10 +105,16 @@ def test_status_does_not_read_a_set_with_a_cached_checksum(root, write_cifar100,
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"test_labels": [100, 1, 2]}, "label 100, not one of 0 to 99"),
-        ({"test_labels": [-1, 1, 2]}, "label -1, not one of 0 to 99"),
-        ({"test_labels": [1, 2]}, "3 images and labels of"),
-        ({"test_labels": ["a", "b", "c"]}, "are not integers"),
+        (
+            {"test_labels": [100, 1, 2]},
+            "label of image 0 is 100, not a whole number from 0 to 99",
+        ),
+        (
+            {"test_labels": [-1, 1, 2]},
+            "label of image 0 is -1, not a whole number from 0 to 99",
+        ),
+        ({"test_labels": [1, 2]}, r"its labels are int64 \(2,\), not 3 class indices"),
+        ({"test_labels": ["a", "b", "c"]}, r"its labels are <U1 \(3,\), not 3 class indices"),
         ({"data": np.zeros((3, 100), np.uint8)}, "not 3,072 values each"),
         ({"data": np.zeros((3, 3072), np.float32)}, "has no uint8 array 'data'"),
         ({"data": "nothing"}, "has no uint8 array 'data'"),
@@ -164,8 +170,8 @@ def test_svhn_images_keep_rows_columns_and_colours(root):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": [0, 1, 2]}, "labels other than 1 to 10"),
-        ({"labels": [11, 1, 2]}, "labels other than 1 to 10"),
+        ({"labels": [0, 1, 2]}, "label of image 0 is 0, not a whole number from 1 to 10"),
+        ({"labels": [1, 11, 2]}, "label of image 1 is 11, not a whole number from 1 to 10"),
         ({"labels": [1, 2]}, "has X of uint8"),
         ({"labels": [1, 2, 3], "dtype": np.float64}, "has X of float64"),
     ],

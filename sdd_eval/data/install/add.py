@@ -13,6 +13,7 @@ from typing import Any
 from sdd_eval import plugins
 from sdd_eval.data.catalogue import canonical_name, custom_dataset, dataset
 from sdd_eval.data.dataset import Status
+from sdd_eval.data.files import require_regular
 from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.image_folder import unwrap
 from sdd_eval.data.install.unpack import refuse_existing, staging, unpack
@@ -31,9 +32,12 @@ def add(name: str, path: Path, root: Path) -> Status:
     `labels`, or a corrupted test set in CIFAR-C's layout. Raise InputError if `path` does not exist
     or is not such a set, the set exists already, or the disk cannot be written.
     """
-    path, target = path.expanduser().resolve(), _catalogued(name)
-    if not path.exists():
-        raise InputError(f"{path} does not exist")
+    path, target = path.expanduser(), _catalogued(name)
+    with file_errors("find", path):
+        if not path.exists():
+            raise InputError(f"{path} does not exist")
+    require_regular(path)
+    path = path.resolve()
     if target is not None and getattr(target, "folder", None) is None:
         raise InputError(f"{target.name} has no files to add: it is always present")
     with staging(root) as staged:

@@ -13,7 +13,9 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from sdd_eval.data.files import require_expansion
 from sdd_eval.errors import InputError, file_errors
 
 _BROKEN = (
@@ -30,17 +32,25 @@ _BROKEN = (
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack the files and folders of a tar (of any compression) or zip into a folder.
 
-    Raise InputError if the file is no archive or is broken, the disk is full, or a member lies
-    outside the folder or is a link or a device; the caller deletes what was already written.
+    Raise InputError if the file is no archive or is broken, its content is larger than the disk or
+    implausibly large for the archive, or a member lies outside the folder or is a link or a device;
+    the caller deletes what was already written.
     """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free, unpacked = shutil.disk_usage(existing).free, 0
 
     def checked(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo:
+        nonlocal unpacked
+        unpacked += member.size
+        _check_size(archive, unpacked, free)
         _check_member(archive, member.name, member.isreg() or member.isdir())
-        return tarfile.data_filter(member, path)
+        by_umask: Any = None  # instead of the archive's permissions
+        return tarfile.data_filter(member, path).replace(mode=by_umask, deep=False)
 
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as packed:
+                _check_size(archive, sum(m.file_size for m in packed.infolist()), free)
                 for member in packed.infolist():
                     kind = stat.S_IFMT(member.external_attr >> 16)
                     plain = kind in (0, stat.S_IFREG, stat.S_IFDIR)
@@ -55,6 +65,15 @@ def unpack(archive: Path, folder: Path) -> None:
         raise InputError(f"{archive} is broken, truncated or encrypted: {error}") from error
     except OSError as error:
         raise InputError(f"cannot unpack {archive}: {error.strerror or error}") from error
+
+
+def _check_size(archive: Path, unpacked: int, free: int) -> None:
+    """Raise InputError if the content fills the disk, or is implausibly large for the archive."""
+    require_expansion(archive, unpacked)
+    if unpacked > free:
+        raise InputError(
+            f"{archive} is refused: it unpacks to at least {unpacked:,} bytes; {free:,} are free"
+        )
 
 
 def _check_member(archive: Path, name: str, plain: bool) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sdd_eval.data.catalogue import dataset, regenerated_folder
+from sdd_eval.data.classes import class_sizes
 from sdd_eval.data.dataset import DatasetPlugin, Status, missing_dataset
 from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.image_folder import FolderImages
@@ -108,7 +109,7 @@ def _annotations(target: Any, root: Path) -> Iterator[Finding]:
 
 
 def _unreadable(target: Any, root: Path, progress: Progress) -> Iterator[Finding]:
-    """Read every image file of both splits."""
+    """Read every image file of both splits, and count those of each class."""
     for split in () if hasattr(target, "load_corrupted") else ("test", "train"):
         try:
             images = target.load(root, split)
@@ -117,6 +118,8 @@ def _unreadable(target: Any, root: Path, progress: Progress) -> Iterator[Finding
                 raise
             continue  # no training images, or `_content` reported the cause
         if isinstance(images, FolderImages):
+            if sizes := class_sizes(images):
+                yield Finding(f"{split} classes", "ok", sizes)
             progress.start(f"{target.name}: images", len(images))
             for row, file in enumerate(images.files):
                 try:
@@ -132,7 +135,10 @@ def verified_status(dataset: DatasetPlugin, root: Path) -> Status:
         raise missing_dataset(dataset.name, root, bool(dataset.archives))
     kinds = ("load_corrupted", "load_objects")
     load = next((getattr(dataset, k) for k in kinds if hasattr(dataset, k)), dataset.load)
-    broken = getattr(load(root), "broken", {})
+    loaded: Any = load(root)
+    broken = dict(getattr(loaded, "broken", {}))
+    if "labels" in broken and not (loaded.folder / "labels.npy").exists():
+        del broken["labels"]  # those of the clean set are used
     if broken:  # tolerated in an evaluation, but not when a set is added
         raise InputError("; ".join(broken.values()))
     return dataset.status(root)

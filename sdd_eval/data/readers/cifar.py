@@ -22,7 +22,7 @@ from sdd_eval.data.dataset import (
     require_split,
 )
 from sdd_eval.data.fingerprints import Digests, array_fingerprint, cached_file_digests, file_digests
-from sdd_eval.data.images import ArrayImages, Labels, Pixels
+from sdd_eval.data.images import ArrayImages, Labels, Pixels, class_indices
 from sdd_eval.data.provenance import ABSENT, assess
 from sdd_eval.data.readers.foreign_formats import read_pickle
 from sdd_eval.errors import InputError
@@ -93,15 +93,7 @@ class Cifar(Reader):
     def _part(self, path: Path) -> tuple[Pixels, Labels]:
         data = read_pickle(path)
         pixels = _checked_images(path, data)
-        try:
-            labels = np.asarray(data.get(self.labels_key), dtype=np.int64)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{path}: its {self.labels_key!r} are not integers") from error
-        if labels.shape != (len(pixels),):
-            raise InputError(f"{path} has {len(pixels):,} images and labels of {labels.shape}")
-        if len(labels) and not 0 <= labels.min() <= labels.max() < self.classes:
-            wrong = labels[(labels < 0) | (labels >= self.classes)][0]
-            raise InputError(f"{path} has the label {wrong}, not one of 0 to {self.classes - 1}")
+        labels = class_indices(data.get(self.labels_key), len(pixels), path, classes=self.classes)
         return pixels, labels
 
     def _class_names(self, folder: Path) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, published
 from sdd_eval.data.fingerprints import Digests, cached_file_digests, file_digests, value_fingerprint
-from sdd_eval.data.images import ImageSet, Labels, MappedImages, open_npy
+from sdd_eval.data.images import ImageSet, Labels, MappedImages, class_indices, open_npy
 from sdd_eval.data.provenance import ABSENT, REGENERATED, USERS_FOLDER, assess, is_verified
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.metrics.corruption import NINETEEN, SEVERITIES
@@ -92,7 +92,7 @@ class CorruptedDataset(Reader):
         if self.clean is None:
             return USERS_FOLDER
         if self.md5:
-            verified = all(self.md5[name] == digests.md5 for name, digests in sums.items())
+            verified = all(self.md5.get(name) == digests.md5 for name, digests in sums.items())
         else:
             verified = is_verified(root, combined_fingerprint(sums))
         return assess(count, 10_000, bool(sums) and verified)
@@ -129,7 +129,7 @@ class CorruptedFolder:
     def cell(self, corruption: str, severity: int) -> MappedImages:
         """Return the images of one corruption at one severity, 1 to 5; raise InputError if none."""
         path = self.folder / f"{corruption}.npy"
-        if corruption not in NINETEEN:
+        if corruption not in (*self.corruptions, *self.broken, *NINETEEN):
             raise unknown_name(f"corruption of {self.name}", corruption, self.corruptions)
         if corruption not in self.corruptions:
             raise InputError(self.broken.get(corruption, f"{path} does not exist"))
@@ -190,13 +190,22 @@ def open_corrupted_folder(name: str, folder: Path) -> CorruptedFolder:
 def count_images(folder: Path, corruptions: tuple[str, ...]) -> tuple[int, str]:
     """Return the number of images per severity, and a description of the location."""
     rows = _common_shape(folder, corruptions)[0][0]
-    location = f"{folder} ({len(corruptions)} of {len(NINETEEN)} corruptions)"
+    own = sum(name not in NINETEEN for name in corruptions)
+    known = f"{len(corruptions) - own} of {len(NINETEEN)} corruptions"
+    location = f"{folder} ({known}{f', {own} of other names' if own else ''})"
     return rows // len(SEVERITIES), location
 
 
 def present_corruptions(folder: Path) -> tuple[str, ...]:
-    """Return the corruptions whose files are in a folder, in the order of the benchmark."""
-    return tuple(name for name in NINETEEN if (folder / f"{name}.npy").is_file())
+    """Return the corruptions whose files are in a folder, the benchmark's first, in its order.
+
+    Files of other names are corruptions of the user's own, if `labels.npy` is beside them.
+    """
+    known = tuple(name for name in NINETEEN if (folder / f"{name}.npy").is_file())
+    if not (folder / "labels.npy").is_file():
+        return known
+    paths = (path for path in folder.glob("[!.]*.npy") if path.is_file())
+    return (*known, *sorted({path.stem for path in paths} - {*known, "labels"}))
 
 
 def file_sums(folder: Path, names: tuple[str, ...], *, fresh: bool = False) -> dict[str, Digests]:
@@ -260,9 +269,8 @@ def _labels(path: Path, rows: int, broken: dict[str, str]) -> Labels | None:
     except InputError as error:
         broken["labels"] = str(error)
         return None
-    if stored.shape != (rows,) or stored.dtype.kind not in "iu":
-        raise InputError(f"{path} holds {stored.dtype} {stored.shape}, not {rows:,} labels")
-    by_severity: Labels = np.asarray(stored, dtype=np.int64).reshape(len(SEVERITIES), -1)
+    values = class_indices(stored, rows, path)
+    by_severity: Labels = values.reshape(len(SEVERITIES), -1)
     if (by_severity != by_severity[0]).any():
         raise InputError(f"{path} does not repeat the same labels for each severity")
     first: Labels = by_severity[0]

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from sdd_eval.data.dataset import published
 from sdd_eval.data.image_folder import Boxes
-from sdd_eval.data.readers.photographs import Listing, PhotographSet, class_indices
+from sdd_eval.data.images import class_indices
+from sdd_eval.data.readers.photographs import Listing, PhotographSet
 from sdd_eval.errors import InputError, file_errors
 
 IMAGES, LABELS, SPLIT = "images.txt", "image_class_labels.txt", "train_test_split.txt"
@@ -31,10 +32,8 @@ def listings(base: Path) -> Mapping[str, Listing]:
         raise InputError(f"{base / SPLIT} has a value other than 0 and 1 for image {image}")
     names = np.array([name for (name,) in files.values()])
     rows = {"train": training == 1, "test": training == 0}
-    return {
-        split: Listing(names[mask].tolist(), class_indices(base / LABELS, labels[mask]))
-        for split, mask in rows.items()
-    }
+    indices = class_indices(labels, len(files), base / LABELS, first=1)
+    return {split: Listing(names[mask].tolist(), indices[mask]) for split, mask in rows.items()}
 
 
 def boxes(base: Path, files: Sequence[str]) -> Boxes:

@@ -24,6 +24,7 @@ from sdd_eval.data.image_folder import (
     class_folders,
     folder_labels,
     image_files,
+    printable,
     resize_side,
     split_folders,
     unwrap,
@@ -133,7 +134,7 @@ class FolderSet(FileReader):
             labels=folder_labels(folder, files, class_names),
             fingerprint=content,
             provenance=self.provenance(root, split, len(files), content),
-            class_names=class_names,
+            class_names=tuple(map(printable, class_names)),
             resize=self._resize(side),
         )
 
@@ -161,7 +162,7 @@ def _format(path: Path) -> tuple[int, int]:
     """Return the length of an image's shorter side, and its channels, 1 or 3."""
     try:
         with Image.open(path) as image:
-            grey = image.mode in ("1", "L", "I;16", "I", "F")
+            grey = image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;16")
             return min(image.size), 1 if grey else 3
     except (OSError, ValueError, SyntaxError) as error:
         raise InputError(f"cannot read {path} as an image: {error}") from error

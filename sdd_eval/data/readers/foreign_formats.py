@@ -9,18 +9,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.errors import InputError, file_errors
+from sdd_eval.data.files import reading
+from sdd_eval.errors import InputError
 
 
 def read_matlab(path: Path, *names: str) -> dict[str, NDArray[Any]]:
     """Read variables of a MATLAB file and no others; raise InputError if one is missing."""
     from scipy.io import loadmat
 
-    try:
+    with reading(path, "a readable MATLAB file"):
         variables: dict[str, NDArray[Any]] = loadmat(path, variable_names=names)
-    except Exception as error:  # a broken file may raise anything
-        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} is not a readable MATLAB file: {cause}") from error
     for name in names:
         if name not in variables:
             raise InputError(f"{path} has no variable {name!r}")
@@ -29,13 +27,8 @@ def read_matlab(path: Path, *names: str) -> dict[str, NDArray[Any]]:
 
 def read_pickle(path: Path) -> dict[str, Any]:
     """Read a pickle of arrays, lists, text and numbers; raise InputError if it calls other code."""
-    try:
-        with file_errors("read", path), path.open("rb") as file:
-            content = _ArraysOnly(file, encoding="latin1").load()
-    except InputError:
-        raise
-    except Exception as error:  # a broken pickle may raise anything
-        raise InputError(f"{path} is not a pickle of arrays: {error}") from error
+    with reading(path, "a pickle of arrays"), path.open("rb") as file:
+        content = _ArraysOnly(file, encoding="latin1").load()
     if not isinstance(content, dict):
         raise InputError(f"{path} is a pickled {type(content).__name__}, not a dictionary")
     return {key.decode() if isinstance(key, bytes) else str(key): content[key] for key in content}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.data.dataset import Reader, Shape, Status, missing_dataset, require_split
+from sdd_eval.data.files import reading, require_expansion, require_regular
 from sdd_eval.data.images import ArrayImages, from_arrays
 from sdd_eval.data.provenance import ABSENT, USERS_FOLDER
 from sdd_eval.errors import InputError
@@ -77,14 +79,14 @@ def _files(folder: Path) -> dict[str, Path]:
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     """Read the arrays of a file; pickles are refused."""
-    try:
-        with path.open("rb") as raw:
-            file = np.load(raw, allow_pickle=False)
-            if isinstance(file, np.ndarray):
-                raise ValueError("it is a single array, as in a .npy file")
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a complete .npz file of plain arrays: {error}") from error
+    with reading(path, "a complete .npz file of plain arrays"), path.open("rb") as raw:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                require_expansion(path, sum(member.file_size for member in archive.infolist()))
+        file = np.load(raw, allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            raise ValueError("it is a single array, as in a .npy file")
+        arrays = {name: file[name] for name in file.files}
     if "images" not in arrays:
         raise InputError(f"{path} has no array 'images'; it has {', '.join(arrays) or 'none'}")
     return arrays
@@ -92,12 +94,12 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
 
 def _header(path: Path) -> tuple[int, ...]:
     """Read the shape of `images`; empty if it cannot be read."""
-    try:
+    with contextlib.suppress(Exception):  # a damaged file may raise anything
+        require_regular(path)
         with zipfile.ZipFile(path) as archive, archive.open("images.npy") as file:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0
             if version != (1, 0):
                 read = np.lib.format.read_array_header_2_0
             return read(file)[0]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return ()
+    return ()

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from sdd_eval.data.dataset import Shape, require_split
 from sdd_eval.data.fingerprints import array_fingerprint, value_fingerprint
@@ -105,11 +102,3 @@ def _class_names(base: Path, listings: Mapping[str, Listing]) -> tuple[str, ...]
     if missing:
         raise InputError(f"{base}: its lists have no image of class {missing[0] + 1}")
     return tuple(names[label] for label in range(len(names)))
-
-
-def class_indices(path: Path, labels: Any) -> Labels:
-    """Convert labels that start at 1 to class indices; raise InputError for other labels."""
-    indices: Labels = np.asarray(labels, dtype=np.int64) - 1
-    if len(indices) and indices.min() < 0:
-        raise InputError(f"{path} has the label {indices.min() + 1}; its labels start at 1")
-    return indices

@@ -15,8 +15,9 @@ import numpy as np
 
 from sdd_eval.data.dataset import published
 from sdd_eval.data.image_folder import Boxes
+from sdd_eval.data.images import class_indices
 from sdd_eval.data.readers.foreign_formats import read_matlab
-from sdd_eval.data.readers.photographs import SPLITS, Listing, PhotographSet, class_indices
+from sdd_eval.data.readers.photographs import SPLITS, Listing, PhotographSet
 from sdd_eval.errors import InputError, file_errors
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
@@ -36,13 +37,11 @@ def boxes(base: Path, files: Sequence[str]) -> Boxes:
 def _listing(path: Path) -> Listing:
     lists = read_matlab(path, "file_list", "labels")
     files = [str(np.squeeze(cell)) for cell in np.ravel(lists["file_list"])]
-    labels = np.ravel(lists["labels"])
-    if len(files) != len(labels) or labels.dtype.kind not in "iuf":
-        raise InputError(f"{path} has {len(files)} files and {len(labels)} labels")
+    labels = class_indices(np.ravel(lists["labels"]), len(files), path, first=1)
     invalid = next((file for file in files if file.count("/") != 1), None)
     if invalid is not None:
         raise InputError(f"{path}: {invalid!r} is not an image in the folder of its breed")
-    return Listing(tuple(files), class_indices(path, labels))
+    return Listing(tuple(files), labels)
 
 
 def _box(path: Path) -> list[int]:

@@ -22,9 +22,10 @@ from sdd_eval.data.dataset import (
     require_split,
 )
 from sdd_eval.data.fingerprints import array_fingerprint, cached_file_digests, file_digests
-from sdd_eval.data.images import ArrayImages, Labels, Pixels
+from sdd_eval.data.images import ArrayImages, Labels, Pixels, class_indices
 from sdd_eval.data.provenance import ABSENT, assess
 from sdd_eval.data.readers.foreign_formats import read_matlab
+from sdd_eval.data.splits import rank_within_class
 from sdd_eval.errors import InputError
 
 COUNTS = {"test": 26_032, "train": 73_257}
@@ -95,18 +96,13 @@ def _read(path: Path) -> tuple[Pixels, Labels]:
 
 def _labels(path: Path) -> Labels:
     """Read the digits 0 to 9; the file stores 0 as 10."""
-    labels = read_matlab(path, "y")["y"].reshape(-1).astype(np.int64)
-    if len(labels) == 0 or labels.min() < 1 or labels.max() > 10:
-        raise InputError(f"{path} has labels other than 1 to 10")
-    return labels % 10
+    stored = read_matlab(path, "y")["y"]
+    return (class_indices(stored, stored.size, path, first=1, classes=10) + 1) % 10
 
 
 def _first_of_each(labels: Labels, per_class: int | None) -> NDArray[np.int64]:
     """Return the rows of the first images of each class, in file order; all if None."""
-    if per_class is None:
-        return np.arange(len(labels))
-    rows = [np.flatnonzero(labels == digit)[:per_class] for digit in range(10)]
-    return np.sort(np.concatenate(rows))
+    return np.flatnonzero(rank_within_class(labels) < (per_class or len(labels)))
 
 
 SVHN, SVHN_ALL = (Svhn(**published(name)) for name in ("svhn", "svhn_all"))

@@ -94,8 +94,9 @@ class Corruption(Evaluator):
                 raise unknown_name(f"corruption of {corrupted.name}", name, corrupted.corruptions)
         if not corrupted.corruptions:
             raise InputError(f"{corrupted.name} has no corruption; `sdd-eval data check` says why")
-        broken = [name for name in getattr(corrupted, "broken", {}) if name in NINETEEN]
-        expected = (*FIFTEEN, *corrupted.corruptions, *broken)
+        broken = [name for name in getattr(corrupted, "broken", {}) if name != "labels"]
+        named = (*corrupted.corruptions, *broken)
+        expected = (*(FIFTEEN if set(named) & set(NINETEEN) else ()), *named)
         return tuple(dict.fromkeys(self.corruptions or expected))
 
     def statistics(self, arrays: Arrays) -> Iterator[Statistic]:

@@ -1,0 +1,58 @@
+"""The user's files: no pipes or devices, damaged ones by name, no archives that fill the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from sdd_eval.errors import InputError
+
+#: An archive may unpack to so many times its size: compressed images shrink by less than ten times,
+#: and a file of one repeated byte by a thousand.
+MOST_EXPANSION = 200
+#: Smaller contents are unpacked whatever their compression.
+SMALL_CONTENT = 2**30
+
+
+def regular_status(path: Path | str) -> os.stat_result:
+    """Return a file's status; raise InputError for a pipe or a device, which may never end."""
+    status = os.stat(path)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise InputError(f"{path} is not a file but a pipe, a socket or a device")
+    return status
+
+
+def require_regular(path: Path | str) -> None:
+    """Raise InputError for a pipe or a device; a missing file is reported where it is opened."""
+    with contextlib.suppress(OSError):
+        regular_status(path)
+
+
+@contextlib.contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Raise whatever a reader raises as an InputError: PATH is not KIND, and why."""
+    require_regular(path)
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file may raise anything
+        if isinstance(error, OSError) and error.strerror:
+            raise InputError(f"cannot read {path}: {error.strerror}") from error
+        cause = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} is not {kind}: {cause}") from error
+
+
+def require_expansion(archive: Path, unpacked: int) -> None:
+    """Raise InputError if so many bytes are implausibly many for the content of an archive."""
+    packed = archive.stat().st_size
+    if unpacked > SMALL_CONTENT and unpacked > MOST_EXPANSION * packed:
+        raise InputError(
+            f"{archive} is refused: its {packed:,} bytes would unpack to more than "
+            f"{MOST_EXPANSION} times as many ({unpacked:,})"
+        )
