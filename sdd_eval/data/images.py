@@ -179,17 +179,24 @@ def _pixels(images: NDArray[Any], name: str) -> Pixels:
 
 
 def class_indices(
-    labels: Any, count: int, where: object, *, first: int = 0, classes: int | None = None
+    labels: Any,
+    count: int,
+    where: object,
+    *,
+    first: int = 0,
+    classes: int | None = None,
+    floats: bool = False,
 ) -> Labels:
     """Return labels as class indices (count,), counted from 0; `first` is that of the first class.
 
-    Raise InputError, beginning with `where`, if there are not `count` labels, or one is no whole
-    number or none of `classes` classes.
+    `floats` accepts whole numbers of a floating-point type, as in files that have no other. Raise
+    InputError, beginning with `where`, if there are not `count` labels, or one is no whole number
+    or none of `classes` classes.
     """
     values = _as_array(labels, f"the labels of {where}")
     if values.shape == (count, 1):
         values = values[:, 0]
-    if values.shape != (count,) or values.dtype.kind not in "iuf":
+    if values.shape != (count,) or values.dtype.kind not in ("iuf" if floats else "iu"):
         raise InputError(
             f"{where}: its labels are {values.dtype} {values.shape}, not {count:,} class indices"
         )

@@ -107,17 +107,19 @@ def test_cells_and_texts_in_a_matlab_file_are_refused(tmp_path):
 )
 def test_labels_that_are_no_class_indices_are_refused(labels, message):
     with pytest.raises(InputError, match=message):
-        class_indices(labels, 3, "set")
+        class_indices(labels, 3, "set", floats=True)
     with pytest.raises(InputError):
         from_arrays(np.zeros((3, 4, 4), np.uint8), labels)
 
 
-def test_whole_numbers_of_any_type_are_labels():
+def test_whole_numbers_are_labels_floating_point_ones_only_where_a_file_has_no_others():
     import torch
 
-    for values in ([2.0, 0.0], torch.tensor([2.0, 0.0], requires_grad=True), np.uint8([2, 0])):
-        labels = class_indices(values, 2, "set")
+    for values in ([2, 0], torch.tensor([2.0, 0.0], requires_grad=True), np.uint8([2, 0])):
+        labels = class_indices(values, 2, "set", floats=True)
         assert (labels.tolist(), labels.dtype) == ([2, 0], np.int64)
+    with pytest.raises(InputError, match=r"its labels are float64 \(2,\), not 2 class indices"):
+        class_indices([2.0, 0.0], 2, "set")
     assert class_indices([[3], [1]], 2, "set", first=1).tolist() == [2, 0]
 
 

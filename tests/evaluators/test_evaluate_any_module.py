@@ -124,8 +124,12 @@ def test_arrays_of_every_common_layout_are_accepted(mine, arrays):
         (np.zeros((4, 8, 6, 3), np.uint8), np.zeros(4, int), r"shape \(4, 3, 8, 6\), not"),
         (np.zeros((0, 8, 8, 3), np.uint8), np.zeros(0, int), r"shape \(0, 3, 8, 8\), not"),
         (np.zeros((4, 8, 8, 3), np.uint8), np.zeros(3, int), r"labels .* not 4 class indices"),
-        (np.zeros((4, 8, 8, 3), np.uint8), np.zeros(4), "labels of arrays are float64"),
-        (np.zeros((4, 8, 8, 3), np.uint8), np.full(4, -1), "start at -1, not at 0"),
+        (np.zeros((4, 8, 8, 3), np.uint8), np.zeros(4), "arrays: its labels are float64"),
+        (
+            np.zeros((4, 8, 8, 3), np.uint8),
+            np.full(4, -1),
+            "the label of image 0 is -1, not a whole",
+        ),
     ],
 )
 def test_arrays_that_are_not_images_are_refused(mine, images, labels, message):

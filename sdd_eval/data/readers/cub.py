@@ -32,7 +32,7 @@ def listings(base: Path) -> Mapping[str, Listing]:
         raise InputError(f"{base / SPLIT} has a value other than 0 and 1 for image {image}")
     names = np.array([name for (name,) in files.values()])
     rows = {"train": training == 1, "test": training == 0}
-    indices = class_indices(labels, len(files), base / LABELS, first=1)
+    indices = class_indices(labels, len(files), base / LABELS, first=1, floats=True)
     return {split: Listing(names[mask].tolist(), indices[mask]) for split, mask in rows.items()}
 
 

@@ -37,7 +37,7 @@ def boxes(base: Path, files: Sequence[str]) -> Boxes:
 def _listing(path: Path) -> Listing:
     lists = read_matlab(path, "file_list", "labels")
     files = [str(np.squeeze(cell)) for cell in np.ravel(lists["file_list"])]
-    labels = class_indices(np.ravel(lists["labels"]), len(files), path, first=1)
+    labels = class_indices(np.ravel(lists["labels"]), len(files), path, first=1, floats=True)
     invalid = next((file for file in files if file.count("/") != 1), None)
     if invalid is not None:
         raise InputError(f"{path}: {invalid!r} is not an image in the folder of its breed")

@@ -97,7 +97,7 @@ def _read(path: Path) -> tuple[Pixels, Labels]:
 def _labels(path: Path) -> Labels:
     """Read the digits 0 to 9; the file stores 0 as 10."""
     stored = read_matlab(path, "y")["y"]
-    return (class_indices(stored, stored.size, path, first=1, classes=10) + 1) % 10
+    return (class_indices(stored, stored.size, path, first=1, classes=10, floats=True) + 1) % 10
 
 
 def _first_of_each(labels: Labels, per_class: int | None) -> NDArray[np.int64]:
