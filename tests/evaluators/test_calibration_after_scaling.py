@@ -88,7 +88,7 @@ def test_no_image_is_scaled_by_a_temperature_fitted_on_it(arrays):
     assert in_second.sum() == 1500
     assert fit_temperature(logits[~in_second], labels[~in_second]) == first
     assert fit_temperature(logits[in_second], labels[in_second]) == second
-    assert scaled.first.value != scaled.second.value
+    assert first.value != second.value
 
 
 def test_fitted_temperatures_are_reported_and_marked_at_the_bounds_of_the_range(
