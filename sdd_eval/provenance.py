@@ -75,6 +75,8 @@ class RunProvenance(Provenance, frozen=True, kw_only=True):
     backbone: Mapping[str, Any] | None = None
     """Name, weights and recipe of an object detector's backbone."""
     model: Mapping[str, Any] | None = None
+    class_names: tuple[str, ...] | None = None
+    """Names of the network's classes in the order of its logits, if they are known."""
     data: Mapping[str, DataProvenance] = {}
     networks: Mapping[str, Any] | None = None
     """Weights, specification and folding of further checkpoints."""

@@ -73,6 +73,7 @@ def run(
             recipe=flattened_recipe(card) if detects else encode(card.recipe),
             backbone=card.provenance.backbone,
             model=encode(checkpoint.spec),
+            class_names=card.provenance.class_names,
             data=_data_provenance(inputs.data, inputs.sets),
             networks=_networks(inputs) or None,
             folding=None if detects else _folding(checkpoint),

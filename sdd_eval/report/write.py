@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sdd_eval import plugins, store
 from sdd_eval.comparison.store import FOLDER, ComparisonSet
@@ -43,6 +44,9 @@ from sdd_eval.report.tables.summary import comparable_results, distinguishing_na
 from sdd_eval.studies.study import read_study_record
 from sdd_eval.version import __version__
 
+if TYPE_CHECKING:
+    import pandas
+
 
 def write_report(
     studies: Path | Sequence[Path],
@@ -74,7 +78,7 @@ def write_report(
     drawn = [draw_comparison(entry, comparable, arrays, style, cache) for entry in sections]
     compared = list(zip(sections, (of_pair for of_pair, _ in drawn), strict=True))
     content = PageContent(
-        title=_title(folders),
+        title=_title(folders, results),
         collection=collection,
         results=results,
         protocols=protocols,
@@ -94,13 +98,14 @@ def write_report(
     return folder / "index.html"
 
 
-def _title(folders: Sequence[Path]) -> str:
-    """Return the titles of the studies, or the names of their folders."""
-    records = ((name, read_study_record(folder)) for name, folder in named_studies(folders))
-    return ", ".join(
-        record.title if record and record.title else f"Robustness and calibration: {name}"
-        for name, record in records
-    )
+def _title(folders: Sequence[Path], results: pandas.DataFrame) -> str:
+    """Return the titles of the studies, the name of an only checkpoint, or those of the folders."""
+    records = [(name, read_study_record(folder)) for name, folder in named_studies(folders)]
+    titles = [record.title if record else "" for _, record in records]
+    if not any(titles) and results["checkpoint"].nunique() == 1:
+        return str(results["checkpoint"].iloc[0])
+    names = (title or name for title, (name, _) in zip(titles, records, strict=True))
+    return ", ".join(names) if any(titles) else f"Robustness and calibration: {', '.join(names)}"
 
 
 def _stored(sections: Sequence[ComparisonSection]) -> dict[str, list[ComparisonSet]]:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from sdd_eval.figures.selection import where
 from sdd_eval.report.drawing.draw import COMPARISON_FIGURES, FORMATS, WIDTHS, ReportFigure
 from sdd_eval.report.drawing.svg import SharedSvg, inline_svg, svg_width
-from sdd_eval.report.runs import RunCollection
+from sdd_eval.report.runs import RunCollection, StudyRun
 from sdd_eval.report.tables import provenance, sections
+from sdd_eval.report.tables.card import network_cards
 from sdd_eval.report.tables.comparisons import ComparisonSection
 from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.headline import Headline
@@ -96,6 +97,7 @@ def render_page(content: PageContent) -> str:
         warnings=report_warnings(content.collection, results, content.protocols, content.failures),
         title=content.title,
         tables=verdict_tables(content.headline),
+        cards=network_cards(content.headline, content.collection.arrays, _class_names(runs)),
         copies={
             "CSV": to_csv(headline_frame(content.headline)),
             "LaTeX": headline_tex(content.headline),
@@ -114,6 +116,12 @@ def render_page(content: PageContent) -> str:
         **_provenance_values(content, names),
     )
     return text.translate(_BIDI)
+
+
+def _class_names(runs: Sequence[StudyRun]) -> tuple[str, ...]:
+    """Return the names of the classes from the first run that has them."""
+    names = (entry.run.provenance.class_names for entry in runs)
+    return next((tuple(known) for known in names if known), ())
 
 
 def _figure_values(

@@ -1,0 +1,286 @@
+"""The card of a single network: what its numbers mean for whoever wants to use it.
+
+Numbers come from the runs' measurements. Those that no evaluator gives (the worst class, the sign
+of the calibration error, the threshold of confidence) are computed from the stored arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sdd_eval.arrays import Arrays
+from sdd_eval.figures.selection import distinct_numbers, where
+from sdd_eval.metrics.classification import confidence_and_correct
+from sdd_eval.metrics.formatting import format_interval, format_value
+from sdd_eval.metrics.registry import metric
+from sdd_eval.metrics.selective import SCORES
+from sdd_eval.report.tables.headline import Headline
+from sdd_eval.report.tables.sections import by_origin, unofficial
+from sdd_eval.report.tables.summary import usable
+from sdd_eval.statistics.closed_form.share import bounded_mean, wilson
+from sdd_eval.statistics.intervals import LEVEL
+
+if TYPE_CHECKING:
+    import pandas
+
+    Rows = pandas.DataFrame
+
+#: The risk among accepted images that the threshold of confidence is for.
+RISK = 0.05
+#: Classes with fewer images are not named the worst.
+FEWEST = 10
+
+
+@dataclass(frozen=True)
+class Card:
+    """One finding: a number with its interval, its unit or setting, and a sentence.
+
+    `evaluator` is the one whose section has more, `notes` what to know before quoting the number.
+    """
+
+    title: str
+    evaluator: str
+    number: str
+    detail: str = ""
+    text: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Network:
+    """The usable rows of a network, the arrays of its runs, and the names of its classes."""
+
+    rows: Rows
+    arrays: Mapping[str, Arrays]
+    class_names: tuple[str, ...] = ()
+
+    def first(self, evaluator: str, name: str, **at: Any) -> dict[str, Any]:
+        """Return the first row of a metric at these axes; empty without one."""
+        rows = where(self.rows, evaluator=evaluator, metric=name, **at)
+        return {} if rows.empty else rows.iloc[0].to_dict()
+
+    def arrays_of(self, *evaluators: str) -> Arrays:
+        """Return the arrays of the first of these evaluators that has some; empty without."""
+        for evaluator in evaluators:
+            for run in where(self.rows, evaluator=evaluator)["run"].unique():
+                if self.arrays[run]:
+                    return self.arrays[run]
+        return Arrays()
+
+
+def network_cards(
+    table: Headline, arrays: Mapping[str, Arrays], class_names: tuple[str, ...] = ()
+) -> list[Card]:
+    """Return the cards of the only network of a report; none if there are several."""
+    if len(table.rows) != 1 or table.rows[0].comparison.results["checkpoint"].nunique() != 1:
+        return []
+    network = _Network(usable(table.rows[0].comparison.results), arrays, class_names)
+    makers = (_accuracy, _calibration, _abstention, _corruption, _outliers, _adversarial)
+    return [card for make in makers for card in make(network)]
+
+
+def _accuracy(network: _Network) -> Iterator[Card]:
+    row = network.first("accuracy", "accuracy")
+    if row:
+        text = worst_class(network.arrays_of("accuracy", "calibration"), network.class_names)
+        yield Card("Accuracy", "accuracy", *_number(row), text, _notes(row))
+
+
+def worst_class(arrays: Arrays, names: tuple[str, ...] = ()) -> str:
+    """Return the class of the lowest accuracy, with an interval for the lowest of so many classes.
+
+    Its level is 1 − α divided by the number of classes (Bonferroni), because the lowest was chosen.
+    """
+    if not {"logits", "labels"} <= set(arrays):
+        return ""
+    labels = np.asarray(arrays["labels"], dtype=np.int64)
+    _, correct = confidence_and_correct(arrays["logits"], labels)
+    counts = np.bincount(labels)
+    known = np.flatnonzero(counts >= FEWEST)
+    if len(known) < 2:
+        return ""
+    shares = np.bincount(labels, correct, len(counts))[known] / counts[known]
+    lowest = int(shares.argmin())
+    label, share = int(known[lowest]), float(shares[lowest])
+    low, high = wilson(share, float(counts[label]), 1 - (1 - LEVEL) / len(known))
+    name = names[label] if label < len(names) else f"class {label}"
+    entry = metric("accuracy")
+    interval = format_interval(entry, float(low), float(high))
+    return f"Lowest of {len(known)} classes: {name}, {format_value(entry, share)} ({interval})."
+
+
+def _calibration(network: _Network) -> Iterator[Card]:
+    before = network.first("calibration", "ece", temperature=None)
+    arrays = network.arrays_of("calibration", "accuracy")
+    if not before or not {"logits", "labels"} <= set(arrays):
+        return
+    confidence, correct = confidence_and_correct(arrays["logits"], arrays["labels"])
+    gap = bounded_mean(confidence - correct, -1.0, 1.0)
+    entry = metric("accuracy")
+    if gap.low <= 0 <= gap.high:
+        number, ends = "no mean over-confidence", (gap.low, gap.high)
+    elif gap.value > 0:
+        number, ends = f"over-confident by {_points(gap.value)}", (gap.low, gap.high)
+    else:
+        number, ends = f"under-confident by {_points(-gap.value)}", (-gap.high, -gap.low)
+    detail = f"{format_interval(entry, *ends)} points"
+    yield Card("Calibration", "calibration", number, detail, _scaling(network), _notes(before))
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:.1f} points"
+
+
+def _scaling(network: _Network) -> str:
+    """Return the temperature that the logits should be divided by, and the ECE with it."""
+    before = network.first("calibration", "ece", temperature=None)
+    for temperature in ("validation", "cross-fitted"):
+        after = network.first("calibration", "ece", temperature=temperature)
+        if after:
+            fitted = where(network.rows, evaluator="calibration", metric="temperature_fitted")
+            values = " and ".join(f"{value:.2f}" for value in fitted["value"])
+            halves = " (one from each half of the images)" if len(fitted) > 1 else ""
+            return (
+                f"Divide the logits by T = {values}{halves}: ECE {_with_interval(before)} becomes "
+                f"{_with_interval(after)}."
+            )
+    return f"ECE {_with_interval(before)}."
+
+
+def _abstention(network: _Network) -> Iterator[Card]:
+    row = network.first("selective", "coverage_at_5_percent_risk", score="msp")
+    arrays = network.arrays_of("selective")
+    if not row or not {"scores", "correct"} <= set(arrays):
+        return
+    threshold = confidence_threshold(arrays["scores"][:, SCORES.index("msp")], arrays["correct"])
+    if threshold is None:
+        number, text = (
+            "at any confidence",
+            "No threshold keeps the error of accepted images at 5 %.",
+        )
+    else:
+        number = f"below {_probability(threshold)}"
+        text = (
+            "That keeps the error of accepted images at 5 % on these images and accepts "
+            f"{_with_interval(row)}."
+        )
+    yield Card("When to abstain", "selective", number, "confidence", text, _notes(row))
+
+
+def confidence_threshold(scores: Any, correct: Any) -> float | None:
+    """Return the smallest score of which at most 5 % of the images at or above are wrong, or None.
+
+    >>> confidence_threshold([3.0, 2.0, 1.0, 1.0], [True, True, True, False])
+    2.0
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    order = np.argsort(-values, kind="stable")
+    ranked, wrong = values[order], np.cumsum(~np.asarray(correct, dtype=bool)[order])
+    last = np.append(ranked[1:] != ranked[:-1], True)  # images of equal score go together
+    allowed = last & (wrong <= RISK * np.arange(1, len(ranked) + 1))
+    return float(ranked[allowed][-1]) if allowed.any() else None
+
+
+def _probability(log_odds: float) -> str:
+    """Return a probability with as many digits as its distance from 1 needs."""
+    share = 1 / (1 + np.exp(log_odds))
+    return f"{1 - share:.{max(2, int(np.ceil(-np.log10(max(share, 1e-12)))) + 1)}f}"
+
+
+def _corruption(network: _Network) -> Iterator[Card]:
+    rows = network.rows[network.rows["evaluator"] == "corruption"]
+    means = rows[rows["metric"].str.match(r"mca(_15_.*)?$")]
+    if means.empty:
+        return
+    row = means.iloc[0].to_dict()
+    single = where(rows, metric="accuracy", severity=None)
+    single = single[single["corruption"].notna()].sort_values("value")
+    text = ""
+    if len(single) > 1:
+        worst, best = single.iloc[0].to_dict(), single.iloc[-1].to_dict()
+        text = (
+            f"Weakest: {_spaced(worst['corruption'])}, {_with_interval(worst)}; least affected: "
+            f"{_spaced(best['corruption'])}, {_with_interval(best)}."
+        )
+    number, interval = _number(row)
+    title = metric(str(row["metric"])).title
+    yield Card("Corruption", "corruption", number, f"{title} {interval}", text, _notes(row))
+
+
+def _outliers(network: _Network) -> Iterator[Card]:
+    rows = network.rows[network.rows["evaluator"].isin(["odin", "ood"])]
+    rows = where(rows, metric="auroc")
+    named = rows[rows["outliers"].notna() & ~rows["outliers"].astype(str).str.startswith("average")]
+    if named.empty:
+        return
+    # Detectors are compared by their mean; the weakest set of the best one is shown.
+    best = named.groupby(["evaluator", "detector"], sort=False)["value"].mean().idxmax()
+    of_best = where(named, evaluator=best[0], detector=best[1])
+    worst = of_best.sort_values("value").iloc[0].to_dict()
+    number, interval = _number(worst)
+    accepted = network.first(best[0], "fpr_at_95_tpr", detector=best[1], outliers=worst["outliers"])
+    text = f"On {_spaced(worst['outliers'])}, the weakest of {of_best['outliers'].nunique()} sets."
+    if accepted:
+        text += f" Where 95 % of test images are accepted, so are {_with_interval(accepted)} of it."
+    detail = f"{interval} {_spaced(best[1])}".strip()
+    yield Card("Out-of-distribution", best[0], f"AUROC {number}", detail, text, _notes(worst))
+
+
+def _adversarial(network: _Network) -> Iterator[Card]:
+    worst = where(network.rows, evaluator="attack", metric="audit_worst_case", temperature=1.0)
+    if not worst.empty:
+        row = min(worst.to_dict("records"), key=lambda one: abs(one["epsilon"] - 2 / 255))
+        number, interval = _number(row)
+        clean = network.first("attack", "audit_right_before") or network.first(
+            "accuracy", "accuracy"
+        )
+        text = (
+            f"From {format_value(metric('accuracy'), clean['value'])} on clean images."
+            if clean
+            else ""
+        )
+        flags = where(network.rows, evaluator="attack", metric="audit_flag", value=1.0)
+        raised = [f"sign of masked gradients: {_spaced(flag)}" for flag in flags.get("flag", ())]
+        at = f"{number} at {255 * row['epsilon']:g}/255"
+        detail = f"worst of the audit’s attacks {interval}".strip()
+        yield Card("Adversarial", "attack", at, detail, text, (*_notes(row), *raised))
+        return
+    rows = where(network.rows, evaluator="fgsm", metric="fgsm_accuracy", gradient="stable")
+    rows = where(rows, temperature=1.0, variant="standardised")
+    if not rows.empty:
+        size = (
+            0.2
+            if 0.2 in distinct_numbers(rows, "epsilon")
+            else max(distinct_numbers(rows, "epsilon"))
+        )
+        row = where(rows, epsilon=size).iloc[0].to_dict()
+        number, interval = _number(row)
+        text = "One step of FGSM; attacks of several steps find more."
+        at, detail = f"{number} at ε {size:g}", f"standardised pixels {interval}".strip()
+        yield Card("Adversarial", "fgsm", at, detail, text, _notes(row))
+
+
+def _number(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a number and its interval as text; the interval is empty without one."""
+    entry = metric(str(row["metric"]), str(row["unit"]))
+    interval = format_interval(entry, row["low"], row["high"])
+    return format_value(entry, row["value"]), "" if interval == "—" else interval
+
+
+def _with_interval(row: Mapping[str, Any]) -> str:
+    number, interval = _number(row)
+    return f"{number} ({interval})" if interval else number
+
+
+def _notes(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what to know before quoting a number: a subset of the images, unofficial data."""
+    subset = [f"subset: {row['n']:,} images"] if row["limited"] else []
+    return (*subset, *by_origin(unofficial(str(row["data"]))))
+
+
+def _spaced(name: object) -> str:
+    return str(name).replace("_", " ")

@@ -1,0 +1,125 @@
+"""The card of a single network: its worst class, over-confidence and threshold of confidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sdd_eval.arrays import Arrays
+from sdd_eval.evaluators.calibration import Calibration
+from sdd_eval.evaluators.selective import Selective
+from sdd_eval.metrics.selective import confidence_scores
+from sdd_eval.report.tables.card import Card, confidence_threshold, network_cards, worst_class
+from sdd_eval.report.tables.headline import headline
+from sdd_eval.report.write import write_report
+
+
+def logits_of(right: Any, labels: Any, margin: float) -> Any:
+    """Return logits (n, 4) with a margin for the label where right, else for the next class."""
+    predicted = np.where(right, labels, (labels + 1) % 4)
+    return margin * np.eye(4, dtype=np.float32)[predicted]
+
+
+def cards(synthetic: ModuleType, *runs: Any, names: tuple[str, ...] = ()) -> dict[str, Card]:
+    results, arrays = synthetic.table(list(runs))
+    return {card.title: card for card in network_cards(headline(results), arrays, names)}
+
+
+def test_the_worst_class_is_named_with_an_interval_for_the_lowest_of_all_classes() -> None:
+    labels = np.repeat(np.arange(4), 50)
+    right = (labels != 2) | (np.arange(200) % 2 == 0)
+    arrays = Arrays.of({"logits": logits_of(right, labels, 5.0), "labels": labels})
+    text = worst_class(arrays, ("ant", "bee", "cat", "dog"))
+    assert text == "Lowest of 4 classes: cat, 50.0 % (33.3 to 66.7)."
+    assert "class 2," in worst_class(arrays)
+    assert worst_class(Arrays()) == ""
+    few = Arrays.of({"logits": logits_of(right, labels, 5.0)[:9], "labels": labels[:9]})
+    assert worst_class(few) == "", "classes of so few images are not ranked"
+
+
+@pytest.mark.parametrize(
+    ("margin", "number"),
+    [(8.0, "over-confident by 24.9 points"), (0.5, "under-confident by 39.5 points")],
+)
+def test_the_sign_of_the_calibration_error_is_stated_with_the_temperature_that_mends_it(
+    synthetic: ModuleType, margin: float, number: str
+) -> None:
+    labels = np.arange(400) % 4
+    right = np.arange(400) // 4 % 4 > 0
+    arrays = Arrays.of({"logits": logits_of(right, labels, margin), "labels": labels})
+    evaluator = Calibration()
+    net = synthetic.network(0.0, 0)
+    run = synthetic.run_of(net, "calibration", evaluator.score(arrays), arrays=arrays, n=400)
+    card = cards(synthetic, run)["Calibration"]
+    assert card.number == number
+    low, high = map(float, card.detail.removesuffix(" points").split(" to "))
+    assert low < float(number.split()[-2]) < high
+    assert card.text.startswith("Divide the logits by T = ")
+    assert "ECE 0." in card.text
+
+
+def test_a_calibrated_network_is_not_called_over_confident(synthetic: ModuleType) -> None:
+    labels = np.arange(400) % 4
+    right = np.arange(400) // 4 % 4 > 0
+    margin = float(np.log(9))  # softmax of a margin of log 9 over 3 others: .75
+    arrays = Arrays.of({"logits": logits_of(right, labels, margin), "labels": labels})
+    net = synthetic.network(0.0, 0)
+    run = synthetic.run_of(net, "calibration", Calibration().score(arrays), arrays=arrays, n=400)
+    assert cards(synthetic, run)["Calibration"].number == "no mean over-confidence"
+
+
+def test_the_threshold_of_confidence_keeps_the_error_of_accepted_images_at_5_percent(
+    synthetic: ModuleType,
+) -> None:
+    random = np.random.default_rng(0)
+    labels = np.arange(1000) % 4
+    margins = random.uniform(0, 6, 1000)
+    right = random.random(1000) < 1 / (1 + 3 * np.exp(-margins))
+    logits = logits_of(right, labels, 1.0) * margins[:, None]
+    arrays = Arrays.of({"correct": right, "scores": confidence_scores(logits)})
+    net = synthetic.network(0.0, 0)
+    run = synthetic.run_of(net, "selective", Selective().score(arrays), arrays=arrays, n=1000)
+    card = cards(synthetic, run)["When to abstain"]
+    threshold = float(card.number.removeprefix("below "))
+    accepted = 1 / (1 + 3 * np.exp(-margins)) >= threshold
+    assert (~right[accepted]).mean() == pytest.approx(0.05, abs=0.01)
+    assert f"accepts {100 * accepted.mean():.0f}" in card.text
+
+
+def test_images_of_equal_score_are_accepted_together_or_not_at_all() -> None:
+    assert confidence_threshold([2.0, 1.0, 1.0], [True, True, False]) == 2.0
+    assert confidence_threshold([2.0, 2.0], [True, False]) is None
+
+
+def test_the_weakest_corruption_and_the_weakest_set_are_named(synthetic: ModuleType) -> None:
+    net = synthetic.network(0.0, 0)
+    found = cards(synthetic, synthetic.corruption_run(net), synthetic.ood_run(net))
+    assert found["Corruption"].text.startswith("Weakest: jpeg compression, 5")
+    assert found["Corruption"].notes == ("digits_c_regenerated: regenerated",)
+    assert found["Out-of-distribution"].number.startswith("AUROC 8")
+    assert "the weakest of 3 sets" in found["Out-of-distribution"].text
+
+
+def test_signs_of_masked_gradients_stand_at_the_audit_s_number(synthetic: ModuleType) -> None:
+    card = cards(synthetic, synthetic.audit_run(synthetic.network(0.0, 0), ("zero_gradients",)))[
+        "Adversarial"
+    ]
+    assert card.number.endswith(" at 2/255")
+    assert card.notes == ("sign of masked gradients: zero gradients",)
+
+
+@pytest.mark.usefixtures("only_svg")
+def test_the_page_of_one_network_shows_its_card_and_several_networks_have_none(
+    synthetic: ModuleType, tmp_path: Path
+) -> None:
+    nets = synthetic.pair(seeds=1)
+    alone = synthetic.write_study(tmp_path / "one", [synthetic.accuracy_run(nets[0])])
+    page = write_report(alone).read_text()
+    assert page.count('<section class="card">') == 1
+    assert f"<h1>{nets[0].checkpoint}</h1>" in page
+    both = synthetic.write_study(tmp_path / "two", [synthetic.accuracy_run(net) for net in nets])
+    assert 'class="card"' not in write_report(both).read_text()
