@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdd_eval.arrays import Arrays
-from sdd_eval.figures.selection import distinct_numbers, where
+from sdd_eval.figures.selection import as_dicts, distinct_numbers, where
 from sdd_eval.metrics.classification import confidence_and_correct
 from sdd_eval.metrics.formatting import format_interval, format_value
 from sdd_eval.metrics.registry import metric
@@ -61,7 +61,7 @@ class _Network:
     def first(self, evaluator: str, name: str, **at: Any) -> dict[str, Any]:
         """Return the first row of a metric at these axes; empty without one."""
         rows = where(self.rows, evaluator=evaluator, metric=name, **at)
-        return {} if rows.empty else rows.iloc[0].to_dict()
+        return {} if rows.empty else as_dicts(rows)[0]
 
     def arrays_of(self, *evaluators: str) -> Arrays:
         """Return the arrays of the first of these evaluators that has some; empty without."""
@@ -196,12 +196,12 @@ def _corruption(network: _Network) -> Iterator[Card]:
     means = rows[rows["metric"].str.match(r"mca(_15_.*)?$")]
     if means.empty:
         return
-    row = means.iloc[0].to_dict()
+    row = as_dicts(means)[0]
     single = where(rows, metric="accuracy", severity=None)
     single = single[single["corruption"].notna()].sort_values("value")
     text = ""
     if len(single) > 1:
-        worst, best = single.iloc[0].to_dict(), single.iloc[-1].to_dict()
+        worst, *_, best = as_dicts(single)
         text = (
             f"Weakest: {_spaced(worst['corruption'])}, {_with_interval(worst)}; least affected: "
             f"{_spaced(best['corruption'])}, {_with_interval(best)}."
@@ -220,7 +220,7 @@ def _outliers(network: _Network) -> Iterator[Card]:
     # Detectors are compared by their mean; the weakest set of the best one is shown.
     best = named.groupby(["evaluator", "detector"], sort=False)["value"].mean().idxmax()
     of_best = where(named, evaluator=best[0], detector=best[1])
-    worst = of_best.sort_values("value").iloc[0].to_dict()
+    worst = as_dicts(of_best.sort_values("value"))[0]
     number, interval = _number(worst)
     accepted = network.first(best[0], "fpr_at_95_tpr", detector=best[1], outliers=worst["outliers"])
     text = f"On {_spaced(worst['outliers'])}, the weakest of {of_best['outliers'].nunique()} sets."
@@ -233,7 +233,7 @@ def _outliers(network: _Network) -> Iterator[Card]:
 def _adversarial(network: _Network) -> Iterator[Card]:
     worst = where(network.rows, evaluator="attack", metric="audit_worst_case", temperature=1.0)
     if not worst.empty:
-        row = min(worst.to_dict("records"), key=lambda one: abs(one["epsilon"] - 2 / 255))
+        row = min(as_dicts(worst), key=lambda one: abs(one["epsilon"] - 2 / 255))
         number, interval = _number(row)
         clean = network.first("attack", "audit_right_before") or network.first(
             "accuracy", "accuracy"
@@ -257,7 +257,7 @@ def _adversarial(network: _Network) -> Iterator[Card]:
             if 0.2 in distinct_numbers(rows, "epsilon")
             else max(distinct_numbers(rows, "epsilon"))
         )
-        row = where(rows, epsilon=size).iloc[0].to_dict()
+        row = as_dicts(where(rows, epsilon=size))[0]
         number, interval = _number(row)
         text = "One step of FGSM; attacks of several steps find more."
         at, detail = f"{number} at ε {size:g}", f"standardised pixels {interval}".strip()
