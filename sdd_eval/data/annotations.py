@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.errors import InputError, file_errors
+from sdd_eval.data.files import reading
+from sdd_eval.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,15 @@ def clip_boxes(boxes: NDArray[np.float64], width: Any, height: Any) -> NDArray[n
     return np.stack([np.clip(x, 0, limit) for x, limit in zip(corners.T, limits, strict=True)], 1)
 
 
+#: The largest side of an annotated image.
+MOST_PIXELS = 1_000_000
+
+
 class _Image(msgspec.Struct):
     id: int
     file_name: str
-    height: int
-    width: int
+    height: Annotated[int, msgspec.Meta(ge=1, le=MOST_PIXELS)]
+    width: Annotated[int, msgspec.Meta(ge=1, le=MOST_PIXELS)]
 
 
 class _Category(msgspec.Struct):
@@ -76,7 +81,7 @@ class _Object(msgspec.Struct):
     category_id: int
     bbox: tuple[float, float, float, float]
     iscrowd: bool | int = 0
-    area: float | None = None
+    area: Annotated[float, msgspec.Meta(ge=0, le=MOST_PIXELS**2)] | None = None
 
 
 class _File(msgspec.Struct):
@@ -87,15 +92,10 @@ class _File(msgspec.Struct):
 
 def read_annotations(path: Path) -> Annotations:
     """Read a file of annotations; raise InputError unless it is complete, in COCO's format."""
-    with file_errors("read", path):
-        content = path.read_bytes()
-    try:
-        # By `json`, which reads NaN, so that the object is named.
-        file = msgspec.convert(json.loads(content), _File)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path} is not in COCO's format: {error}") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
+    with reading(path, "JSON"):
+        content = json.loads(path.read_bytes())  # which reads NaN, so that the object is named
+    with reading(path, "in COCO's format"):
+        file = msgspec.convert(content, _File)
     categories = sorted(file.categories, key=lambda category: category.id)
     row_of, label_of = _by_id(path, "images", file.images), _by_id(path, "categories", categories)
     rows = [_lookup(path, one, "image", one.image_id, row_of) for one in file.annotations]
@@ -143,6 +143,7 @@ def _boxes(path: Path, objects: Sequence[_Object], sizes: NDArray[np.int64]) -> 
     clipped = clip_boxes(boxes, width, height)
     faults = {
         "is not finite": ~np.isfinite(boxes).all(axis=1),
+        "is larger than any image": (np.abs(boxes) > MOST_PIXELS).any(axis=1),
         "has a negative side": (boxes[:, 2:] < 0).any(axis=1),
         "lies outside its image": (boxes[:, 2:] > 0).all(axis=1)
         & (clipped[:, 2:] <= clipped[:, :2]).any(axis=1),

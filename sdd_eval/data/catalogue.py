@@ -222,8 +222,8 @@ def _regenerated(root: Path, clean: ImageSet) -> CorruptedSet:
     folder = regenerated_folder(clean.name, root)
     if not present_corruptions(folder):
         return data.GeneratedCorruptions(clean)
-    fingerprint = read_regenerated(folder).get("source", {}).get("fingerprint")
-    if fingerprint not in (None, clean.fingerprint):
+    marker = read_regenerated(folder)
+    if marker and marker.source.fingerprint not in (None, clean.fingerprint):
         raise InputError(
             f"{folder} was rendered from other images than {clean.name} has now; delete it and "
             f"run `sdd-eval data corrupt {clean.name}`"

@@ -106,7 +106,7 @@ def _hashed(
 
 def _cached(path: Path, stamp: Callable[[], Stamp]) -> dict[str, str]:
     """Return the cached checksums of a path if its stamp is unchanged, else an empty mapping."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, RecursionError):
         entry = json.loads(_entry(path).read_text(encoding="utf-8"))
         if isinstance(entry, dict) and "sha256" in entry and entry.pop("stamp", None) == stamp()[0]:
             return {kind: entry[kind] for kind in ("md5", "sha256") if kind in entry}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,13 +79,20 @@ def read_image(path: Path, channels: int) -> Image.Image:
 
     Raise InputError if it cannot be read, or its values are 32-bit numbers of unknown range.
     """
+    with opened_image(path) as file:
+        return to_8_bits(file, channels)
+
+
+@contextlib.contextmanager
+def opened_image(path: Path) -> Iterator[Image.Image]:
+    """Open an image file; raise InputError, which names it, for whatever is wrong with it."""
     require_regular(path)
     try:
         with Image.open(path) as file:
-            image = to_8_bits(file, channels)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"cannot read {path} as an image: {error}") from error
-    return image
+            yield file
+    except Exception as error:  # a damaged file may raise anything
+        cause = str(error) or type(error).__name__
+        raise InputError(f"cannot read {path} as an image: {cause}") from error
 
 
 def to_8_bits(file: Image.Image, channels: int) -> Image.Image:

@@ -34,7 +34,7 @@ def is_verified(root: Path, content: str | None) -> bool:
     if content is None:
         return False
     for path in (root / ".verified").glob("*.json"):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
             record = json.loads(path.read_text(encoding="utf-8"))
             if isinstance(record, dict) and record.get("content") == content:
                 return True

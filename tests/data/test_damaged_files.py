@@ -1,5 +1,6 @@
 """Damaged and hostile files: one corruption or one set is lost, by name, and never the command."""
 
+import contextlib
 import os
 import zipfile
 
@@ -311,3 +312,81 @@ def test_corruptions_may_have_names_of_the_users_own(root, tmp_path):
         *("haze", "rain.v2")
     }
     assert not [n for n in run.measurements if n.metric in ("missing", "mca")]
+
+
+@pytest.mark.parametrize(
+    "marker",
+    [
+        *(
+            "[]",
+            '{"files": []}',
+            '{"files": {"fog.npy": 3}}',
+            '{"recipe": "x"}',
+            '{"recipe": 1e300}',
+        ),
+        *('{"frost": "ice"}', '{"source": [1]}', "[" * 100_000, "{", '{"frost": "\\ud800"}'),
+    ],
+    ids=lambda marker: marker[:12],
+)
+def test_a_damaged_record_of_corruptions_loses_one_set_and_is_named(
+    root, write_corrupted, capsys, marker
+):
+    folder = write_corrupted(root / "digits-C-regenerated")
+    (folder / "regenerated.json").write_text(marker)
+    with pytest.raises(InputError, match=r"regenerated\.json is not a record of"):
+        catalogue.load_corrupted("digits_c_regenerated", root, clean=load_images("digits", root))
+    assert exit_code(["data", "list", "--data-root", str(root)]) == 0
+    listed = capsys.readouterr().out
+    assert "broken: " in listed
+    assert "regenerated.json" in listed
+    assert "cifar10 " in listed
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["images"][0].update(height=10**30), r"images\[0\]\.height"),
+        (lambda c: c["images"][0].update(width=0), r"images\[0\]\.width"),
+        (lambda c: c["images"][0].update(file_name=3), r"images\[0\]\.file_name"),
+        (lambda c: c["annotations"][1].update(area=1e300), r"annotations\[1\]\.area"),
+        (lambda c: c["annotations"][1].update(area=-1), r"annotations\[1\]\.area"),
+        (lambda c: c["annotations"][1].update(bbox=[0, 0, 1e300, 5]), "larger than any image"),
+        (lambda c: c["annotations"][1].update(bbox="wide"), r"annotations\[1\]\.bbox"),
+        (lambda c: c["annotations"][1].update(image_id=[]), r"annotations\[1\]\.image_id"),
+        (lambda c: c.update(images={}), r"`\$\.images`"),
+    ],
+)
+def test_absurd_annotations_are_named(root, write_coco, change, message):
+    import json
+
+    path = write_coco(root, "boats") / "annotations" / "instances_val2017.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=message):
+        catalogue.dataset("boats", root, "object_detection").objects()
+
+
+def test_deeply_nested_annotations_are_named(root, write_coco):
+    path = write_coco(root, "boats") / "annotations" / "instances_val2017.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(InputError, match=r"instances_val2017\.json is not JSON"):
+        catalogue.dataset("boats", root, "object_detection").objects()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_images_with_random_damage_are_read_or_named(tmp_path, seed):
+    from sdd_eval.data.image_folder import read_image
+
+    random = np.random.default_rng(seed)
+    suffix = ("png", "jpg", "tiff", "webp", "gif", "bmp", "ppm")[seed % 7]
+    path = tmp_path / f"image.{suffix}"
+    Image.fromarray(random.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(path)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    for _ in range(20):
+        damaged = whole.copy()
+        where = random.integers(0, min(len(whole), 200), 4)
+        damaged[where] = random.integers(0, 256, 4)
+        path.write_bytes(damaged.tobytes()[: random.integers(1, len(whole) + 1)])
+        with contextlib.suppress(InputError):  # no other error
+            assert read_image(path, 3).mode == "RGB"

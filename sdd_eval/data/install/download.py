@@ -243,7 +243,7 @@ class _Transfer:
     def _record(self) -> dict[str, str]:
         try:
             record = json.loads(_record_path(self.part).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return record if isinstance(record, dict) else {}
 

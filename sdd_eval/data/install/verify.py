@@ -54,10 +54,10 @@ def verify(name: str, root: Path, progress: Progress | None = None) -> tuple[Fin
 
 def _regenerated(name: str, folder: Path, progress: Progress) -> Iterator[Finding]:
     """Compare each file that this package wrote with its recorded sha256."""
-    recorded = read_regenerated(folder).get("files")
-    if not recorded:
+    marker = read_regenerated(folder)
+    if not (marker and marker.files):
         raise InputError(f"{folder} contains nothing that `sdd-eval data corrupt` wrote")
-    return _compared(name, folder, recorded, "sha256", progress)
+    return _compared(name, folder, marker.files, "sha256", progress)
 
 
 def _present(target: Any, root: Path) -> bool:

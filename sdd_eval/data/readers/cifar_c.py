@@ -6,16 +6,17 @@ Corruptions and Perturbations", 2019.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
+import msgspec
 import numpy as np
 
 from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, published
+from sdd_eval.data.files import reading
 from sdd_eval.data.fingerprints import Digests, cached_file_digests, file_digests, value_fingerprint
 from sdd_eval.data.images import ImageSet, Labels, MappedImages, class_indices, open_npy
 from sdd_eval.data.provenance import ABSENT, REGENERATED, USERS_FOLDER, assess, is_verified
@@ -26,6 +27,21 @@ from sdd_eval.metrics.corruption import NINETEEN, SEVERITIES
 REGENERATED_FILE = "regenerated.json"
 #: The end of the names of the sets that `sdd-eval data corrupt` writes.
 REGENERATED_SUFFIX = "_c_regenerated"
+
+
+class _Source(msgspec.Struct, frozen=True):
+    fingerprint: str | None = None
+
+
+class Regenerated(msgspec.Struct, frozen=True):
+    """What `regenerated.json` says of the images: how they were rendered, and from which."""
+
+    recipe: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 1
+    frost: Literal["synthetic", "photographs", "official"] = "synthetic"
+    files: Mapping[str, str] = {}
+    """The sha256 of each complete file."""
+    source: _Source = _Source()
+
 
 Sums = Mapping[str, Digests]
 #: (rows, side, side, channels).
@@ -87,7 +103,7 @@ class CorruptedDataset(Reader):
 
     def _provenance(self, root: Path, count: int, sums: Sums) -> str:
         """Compare the count, and the md5 of each file or of the archive that they are from."""
-        if self.name.endswith(REGENERATED_SUFFIX) or read_regenerated(root / self.folder):
+        if read_regenerated(root / self.folder) or self.name.endswith(REGENERATED_SUFFIX):
             return REGENERATED
         if self.clean is None:
             return USERS_FOLDER
@@ -162,13 +178,12 @@ def open_corrupted_folder(name: str, folder: Path) -> CorruptedFolder:
     labels = _labels(folder / "labels.npy", shape[0], broken)
     usable = tuple(name for name in names if name not in broken)
     sums = file_sums(folder, (*usable, *(() if labels is None else ("labels",))))
-    record = read_regenerated(folder)
-    recorded = record.get("files", {})
+    record = read_regenerated(folder) or Regenerated(frost="official")
     changed = {
         name: f"{folder / name}.npy has changed since it was written; delete it and run "
         "`sdd-eval data corrupt` again"
         for name, digests in sums.items()
-        if recorded.get(f"{name}.npy", digests.sha256) != digests.sha256
+        if record.files.get(f"{name}.npy", digests.sha256) != digests.sha256
     }
     sums = {name: digests for name, digests in sums.items() if name not in changed}
     return CorruptedFolder(
@@ -181,9 +196,9 @@ def open_corrupted_folder(name: str, folder: Path) -> CorruptedFolder:
         channels=shape[3],
         sums=sums,
         provenance=REGENERATED,
-        frost=str(record.get("frost", "synthetic")) if record else "official",
+        frost=record.frost,
         broken={**broken, **changed},
-        recipe=int(record.get("recipe", 1)),
+        recipe=record.recipe,
     )
 
 
@@ -218,16 +233,13 @@ def combined_fingerprint(sums: Sums) -> str:
     return value_fingerprint(*sorted((name, digests.sha256) for name, digests in sums.items()))
 
 
-def read_regenerated(folder: Path) -> dict[str, Any]:
-    """Return the record of a folder that this package wrote, empty for others."""
+def read_regenerated(folder: Path) -> Regenerated | None:
+    """Return the record of a folder that this package wrote, None for others."""
     path = folder / REGENERATED_FILE
     if not path.is_file():
-        return {}
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
-    return {"regenerated": True, **(record if isinstance(record, dict) else {})}
+        return None
+    with reading(path, "a record of `sdd-eval data corrupt`"):
+        return msgspec.json.decode(path.read_bytes(), type=Regenerated)
 
 
 def _common_shape(folder: Path, corruptions: tuple[str, ...]) -> tuple[ArrayShape, dict[str, str]]:

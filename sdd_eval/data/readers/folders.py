@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from sdd_eval.data.dataset import (
     Archive,
     Reader,
@@ -24,6 +22,7 @@ from sdd_eval.data.image_folder import (
     class_folders,
     folder_labels,
     image_files,
+    opened_image,
     printable,
     resize_side,
     split_folders,
@@ -160,12 +159,9 @@ class FolderSet(FileReader):
 
 def _format(path: Path) -> tuple[int, int]:
     """Return the length of an image's shorter side, and its channels, 1 or 3."""
-    try:
-        with Image.open(path) as image:
-            grey = image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;16")
-            return min(image.size), 1 if grey else 3
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InputError(f"cannot read {path} as an image: {error}") from error
+    with opened_image(path) as image:
+        grey = image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;16")
+        return min(image.size), 1 if grey else 3
 
 
 #: ImageNet in torchvision's layout: train/n01440764/…, val/n01440764/…; classes in the order of

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from sdd_eval.data.dataset import published
+from sdd_eval.data.files import require_regular
 from sdd_eval.data.image_folder import Boxes
 from sdd_eval.data.images import class_indices
 from sdd_eval.data.readers.foreign_formats import read_matlab
@@ -46,6 +47,7 @@ def _listing(path: Path) -> Listing:
 
 def _box(path: Path) -> list[int]:
     try:
+        require_regular(path)
         with file_errors("read", path):
             tree = ElementTree.parse(path)
         return [int(tree.findtext(f"object/bndbox/{edge}") or "") for edge in EDGES]
