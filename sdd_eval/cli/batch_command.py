@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from sdd_eval import cli, comparison, evaluation, report, studies
+from sdd_eval.cli import gate
 from sdd_eval.cli.flags import (
     CachedStorage,
     Compute,
@@ -100,7 +101,18 @@ def run(arguments: Sequence[str]) -> int:
         print(f"note: {count} job{'s' if count > 1 else ''} will fail: {reason}")
     outcomes = run_planned(study, workspace, planned, flags.cluster)
     print("\n".join([*results(study, workspace), *summary(outcomes, workspace.study)]))
-    return 0 if all(outcome.succeeded for outcome in outcomes) else 1
+    gated = _gated(study, workspace)
+    return gate.exit_code(gated) if all(outcome.succeeded for outcome in outcomes) else 1
+
+
+def _gated(study: studies.Study, workspace: studies.Workspace) -> list[comparison.GateResult]:
+    """Decide and print the conditions of the study file; none without runs on both sides."""
+    stored = comparison.load_comparisons(workspace.study)[0] if study.gates else ()
+    pairs = [pair for compared in stored if compared.planned for pair in compared.pairs]
+    gated = gate.judged(workspace.study, pairs, study.gates)
+    if gated:
+        print(f"\n{gate.gate_table(gated)}")
+    return gated
 
 
 def run_quickstart(arguments: Sequence[str]) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from sdd_eval import cli, comparison, report
+from sdd_eval import cli, comparison, report, studies
 from sdd_eval.cli import gate
 from sdd_eval.cli.flags import Reports, Threads, parse, study_folder
 from sdd_eval.cli.gate import GateFlags
@@ -64,8 +65,8 @@ def run(arguments: Sequence[str]) -> int:
         else:
             result = comparison.compare_planned(study, test=flags.test, progress=bar)
     flags = dataclasses.replace(flags, metrics=_metrics(flags.metrics, result.pairs))
-    results = gate.judged(study, result.pairs, flags.gate.fail_if)
-    code = gate.exit_code(results, flags.gate)
+    results = gate.judged(study, result.pairs, _gates(flags, study))
+    code = gate.exit_code(results)
     if flags.gate.json:
         print(gate.write(results, flags.gate))
         return code
@@ -78,6 +79,14 @@ def run(arguments: Sequence[str]) -> int:
     if results:
         print(f"\n{gate.write(results, flags.gate)}")
     return code
+
+
+def _gates(flags: Flags, study: Path) -> tuple[studies.Gate, ...]:
+    """Return the conditions of the flags, else those of the study file on its own pairs."""
+    if flags.gate.fail_if:
+        return (studies.Gate(flags.gate.fail_if, flags.gate.undecided),)
+    record = None if flags.checkpoint else studies.read_study_record(study)
+    return record.gates if record else ()
 
 
 def _check_gate(flags: GateFlags) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
-from sdd_eval import comparison
+from sdd_eval import comparison, studies
 from sdd_eval.cli.terminal import table
 from sdd_eval.store import write_bytes
 
@@ -25,7 +25,7 @@ class GateFlags:
     fail_if: tuple[str, ...] = ()
     """Conditions, each once per flag: EVALUATOR.METRIC, <, <=, > or >=, and a number or base ± a
     number, e.g. "calibration.ece > base + 0.01". Each is decided by its 95 % interval. Exit code 1
-    if one holds, 3 if one is undecided."""
+    if one holds, 3 if one is undecided. Default without checkpoints: those of the study file."""
     undecided: Literal["pass", "fail"] | None = None
     """Count undecided conditions as passed or failed; default: exit code 3."""
     json: bool = False
@@ -37,23 +37,26 @@ class GateFlags:
 
 
 def judged(
-    study: Path, pairs: Sequence[comparison.PairComparison], conditions: Sequence[str]
+    study: Path, pairs: Sequence[comparison.PairComparison], gates: Sequence[studies.Gate]
 ) -> list[comparison.GateResult]:
     """Decide each condition for the second side of each pair."""
-    parsed = [comparison.parse_condition(text) for text in conditions]
     results = []
     for pair in pairs:
         runs = [comparison.load_runs(study, name) for name in pair.others]
-        results += [comparison.judge(condition, pair, runs) for condition in parsed]
+        results += [
+            comparison.judge(
+                comparison.parse_condition(text), pair, runs, gate.undecided or "undecided"
+            )
+            for gate in gates
+            for text in gate.fail_if
+        ]
     return results
 
 
-def exit_code(results: Sequence[comparison.GateResult], flags: GateFlags) -> int:
+def exit_code(results: Sequence[comparison.GateResult]) -> int:
     """Return the exit code: that of a failed condition first, then of an undecided one."""
-    decisions = {result.decision for result in results}
-    if "undecided" in decisions and flags.undecided:
-        decisions = decisions - {"undecided"} | {flags.undecided}
-    return next((EXIT_CODES[name] for name in ("fail", "undecided") if name in decisions), 0)
+    outcomes = {result.outcome for result in results}
+    return next((EXIT_CODES[name] for name in ("fail", "undecided") if name in outcomes), 0)
 
 
 def write(results: Sequence[comparison.GateResult], flags: GateFlags) -> str:

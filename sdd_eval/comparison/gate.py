@@ -70,6 +70,7 @@ class GateResult:
         n: how many of them there are.
         needed: about how many would decide an undecided condition if the value stayed as it is;
             None if it is decided, or no number would.
+        outcome: the decision, or what an undecided condition counts as.
     """
 
     condition: str
@@ -84,6 +85,7 @@ class GateResult:
     unit: Literal["images", "seeds"]
     n: int
     needed: int | None
+    outcome: Decision
 
 
 def parse_condition(text: str) -> Condition:
@@ -118,12 +120,16 @@ def _number(text: str) -> float:
 
 
 def judge(
-    condition: Condition, pair: PairComparison, runs: Sequence[Sequence[StoredRun]]
+    condition: Condition,
+    pair: PairComparison,
+    runs: Sequence[Sequence[StoredRun]],
+    undecided: Decision = "undecided",
 ) -> GateResult:
     """Decide a condition for the second side of a comparison.
 
-    `runs` are those of each checkpoint of that side. A difference is decided by its paired
-    interval, or over seeds by Welch's; a value by its own interval, or Student's over seeds.
+    `runs` are those of each checkpoint of that side; an undecided condition counts as `undecided`.
+    A difference is decided by its paired interval, or over seeds by Welch's; a value by its own
+    interval, or Student's over seeds.
 
     Raises:
         InputError: the number was not measured on both sides or not alike, or several numbers fit.
@@ -150,6 +156,7 @@ def judge(
         unit="seeds" if seeds else "images",
         n=n,
         needed=_needed(condition, value, low, high, n) if decision == "undecided" else None,
+        outcome=undecided if decision == "undecided" else decision,
     )
 
 

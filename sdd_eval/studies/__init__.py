@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from sdd_eval.studies.resolve import read_study
     from sdd_eval.studies.run import JobOutcome, record_of, run_jobs, stored_runs, write_failures
     from sdd_eval.studies.selection import selections
-    from sdd_eval.studies.study import RECORD, Study, StudyRecord, read_study_record, warnings
+    from sdd_eval.studies.study import (
+        RECORD,
+        Gate,
+        Study,
+        StudyRecord,
+        read_study_record,
+        warnings,
+    )
     from sdd_eval.studies.suites import SUITES, steps_of, suite_study
 else:
     __getattr__, __all__ = lazy_exports(__name__)

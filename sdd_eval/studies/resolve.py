@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from sdd_eval import plugins
+from sdd_eval import comparison, plugins
 from sdd_eval.checkpoints.folder import find_folder
 from sdd_eval.errors import unknown_name
 from sdd_eval.evaluators.settings import loaded_names
@@ -23,7 +23,7 @@ from sdd_eval.studies.comparisons import comparisons_of
 from sdd_eval.studies.grid import Ids, detectors_of, selection, trainings_of
 from sdd_eval.studies.schema import Evaluate, Small, StudyFile, read_study_file
 from sdd_eval.studies.selection import varied
-from sdd_eval.studies.study import Evaluation, Study, Training, configured, settings_by_field
+from sdd_eval.studies.study import Evaluation, Gate, Study, Training, configured, settings_by_field
 
 
 def read_study(
@@ -40,7 +40,7 @@ def read_study(
     study.
     """
     file = read_study_file(path)
-    families = _families(file)
+    families, gates = _families(file), tuple(_gates(file))
     _check_names(file, lookup)
     if small and file.small is None:
         raise file.location.error("the study has no [small] table, which --small needs")
@@ -62,6 +62,7 @@ def read_study(
         evaluations=_evaluations(file, stand_in, {**trainings, **detectors}, ids, lookup),
         compare=comparisons_of(file, [*trainings.values(), *detectors.values()]),
         families=families,
+        gates=gates,
         varied=varied(full for network in trainings.values() for full in network.stands_for),
         varied_of_detectors=varied(network.fields for network in detectors.values()),
     )
@@ -74,6 +75,18 @@ def _families(file: StudyFile) -> dict[str, tuple[str, ...]]:
         with file.location.errors_at("families", name):
             families[name] = tuple(map(_selector, selectors))
     return families
+
+
+def _gates(file: StudyFile) -> Iterator[Gate]:
+    """Yield the gates; raise InputError for an invalid condition or without a comparison."""
+    for table in file.gate:
+        if not file.compare:
+            raise table.location.error("a gate needs a comparison; add [[compare]]")
+        for text in table.fail_if:
+            with table.location.errors_at("fail_if"):
+                condition = comparison.parse_condition(text)
+                _selector(f"{condition.evaluator}.{condition.metric}")
+        yield Gate(table.fail_if, table.undecided)
 
 
 def _selector(given: str) -> str:

@@ -19,6 +19,8 @@ evaluator = "detection"
 [[compare]]                         # recipes, selected by values of their fields
 base = { sd_dropout = 0.0 }
 others = [{ sd_dropout = 1.0 }]
+[[gate]]                            # conditions on the others of all comparisons
+fail_if = ["calibration.ece > base + 0.01"]
 [families]                          # families of hypotheses: EVALUATOR or EVALUATOR.METRIC
 headline = ["accuracy", "calibration.ece"]
 [small]                             # what `--small` replaces in the above
@@ -37,7 +39,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import GenericAlias
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct
@@ -137,6 +139,14 @@ class Compare(Table, frozen=True, kw_only=True):
     others: Annotated[tuple[Side, ...], Meta(min_length=1)]
 
 
+class Gate(Table, frozen=True, kw_only=True):
+    """Conditions on the second sides of all comparisons."""
+
+    noun: ClassVar[str] = "key of a gate"
+    fail_if: Names
+    undecided: Literal["pass", "fail"] | None = None
+
+
 class Small(Table, frozen=True, kw_only=True):
     """A smoke test of the study: stand-ins for data sets and networks, fewer epochs and seeds."""
 
@@ -189,6 +199,7 @@ class StudyFile(Table, frozen=True, kw_only=True, rename=_WITH_DASHES):
     train_detector: tuple[TrainDetector, ...] = ()
     evaluate: tuple[Evaluate, ...] = ()
     compare: tuple[Compare, ...] = ()
+    gate: tuple[Gate, ...] = ()
     families: dict[str, tuple[str, ...]] = {}
     small: Small | None = None
 

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sdd_eval import plugins, store
 from sdd_eval.errors import unknown_name
@@ -70,6 +70,17 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """Conditions under which the second sides of a study's comparisons fail.
+
+    Undecided conditions count as `undecided` says: "pass", "fail", or None for neither.
+    """
+
+    fail_if: tuple[str, ...]
+    undecided: Literal["pass", "fail"] | None = None
+
+
+@dataclass(frozen=True)
 class Pairing:
     """Checkpoints of one recipe, seed by seed, against those of another."""
 
@@ -94,6 +105,7 @@ class Description:
     names: Mapping[str, str]
     compare: tuple[Comparison, ...]
     families: Mapping[str, tuple[str, ...]]
+    gates: tuple[Gate, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

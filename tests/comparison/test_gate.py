@@ -119,16 +119,16 @@ def test_a_condition_on_something_not_measured_alike_is_refused(
 
 RESULT = GateResult(
     *("calibration.ece > base", ("new",), "fail", 0.02, 0.01, 0.03, 0.0, True, "", "images"),
-    *(1000, None),
+    *(1000, None, "fail"),
 )
 
 
 @pytest.mark.parametrize(
     ("decisions", "undecided", "code"),
     [
-        (["pass"], None, 0),
-        (["pass", "undecided"], None, 3),
-        (["undecided", "fail", "pass"], None, 1),
+        (["pass"], "undecided", 0),
+        (["pass", "undecided"], "undecided", 3),
+        (["undecided", "fail", "pass"], "undecided", 1),
         (["undecided"], "pass", 0),
         (["undecided"], "fail", 1),
     ],
@@ -136,8 +136,15 @@ RESULT = GateResult(
 def test_the_exit_code_tells_failed_from_undecided(
     decisions: list[Any], undecided: Any, code: int
 ) -> None:
-    results = [replace(RESULT, decision=decision) for decision in decisions]
-    assert gate.exit_code(results, gate.GateFlags(undecided=undecided)) == code
+    conditions = {"pass": "< base", "fail": "> base", "undecided": "> base + 0.015"}
+    results = [
+        judge(
+            parse_condition(f"calibration.ece {conditions[decision]}"), pair(row()), [], undecided
+        )
+        for decision in decisions
+    ]
+    assert [result.decision for result in results] == decisions
+    assert gate.exit_code(results) == code
 
 
 def test_junit_and_github_formats_escape_what_they_must(tmp_path: Path) -> None:

@@ -123,6 +123,22 @@ def test_a_family_without_compared_numbers_is_reported(tiny, capsys):
         ] == [output]
 
 
+@pytest.mark.usefixtures("one_figure")
+def test_the_gate_of_a_study_decides_the_exit_code_of_batch_and_compare(tiny, capsys):
+    text, compare = tiny.read_text(), ["compare", "--study", "tiny", "--no-figures"]
+    for condition, undecided, code in (
+        ("accuracy.accuracy < base - 0.9", "", 0),
+        ("accuracy.accuracy < base + 0.9", "", 1),
+        ("accuracy.accuracy > base", "", 3),
+        ("accuracy.accuracy > base", "undecided = 'pass'", 0),
+    ):
+        tiny.write_text(f"{text}{COMPARED}[[gate]]\nfail_if = '{condition}'\n{undecided}\n")
+        assert exit_code(["batch", "study.toml"]) == code
+        assert condition in capsys.readouterr().out
+        assert exit_code(compare) == code
+    assert exit_code([*compare, "--fail-if", "accuracy.accuracy < 0"]) == 0
+
+
 def test_the_error_about_a_study_without_pairs_names_the_remedy(tiny, here, capsys):
     folder = here / "reports/tiny"
     folder.mkdir(parents=True)

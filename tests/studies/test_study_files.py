@@ -150,6 +150,7 @@ def test_a_selection_on_the_test_set_is_reported_as_such(study_file, recipe):
     assert warnings(read_study(pair)) == ()
 
 
+PAIR = "[[compare]]\nothers = [{ sd_dropout = 1.0 }]\n"
 TYPOS = [
     ("seedz = [0]", "line 1: unknown key of a study 'seedz'; did you mean 'seeds'?"),
     ("[recipe]\nepoch = 3", "line 2: unknown field of a recipe 'epoch'; did you mean 'epochs'?"),
@@ -184,6 +185,13 @@ TYPOS = [
         "[families]\na = ['accuracy.acuracy']\n[[train]]",
         "line 2: unknown metric 'accuracy.acuracy'; did you mean 'accuracy.accuracy'?",
     ),
+    ("[[train]]\n[[gate]]\nfail_if = 'accuracy.accuracy < 1'", "line 2: a gate needs a comparison"),
+    (f"{PAIR}[[gate]]\nfail_if = 'accuracy'", "line 4: 'accuracy' is not a condition; write"),
+    (
+        f"{PAIR}[[gate]]\nfail_if = 'accuracy.acuracy < 1'",
+        "line 4: unknown metric 'accuracy.acuracy'; did you mean 'accuracy.accuracy'?",
+    ),
+    (f"{PAIR}[[gate]]\nfail_if = 'a.b < 1'\nundecided = 'no'", "line 5: undecided is 'no', not"),
     ("name = '../up'\n[[train]]", "line 1: name '../up' is not a valid name"),
     ("seeds = [0]\n[[trian]]\nsd_dropout = 1\n[[trian]]", "line 2: unknown key of a study 'trian'"),
     ("[recipe]\n[familes]\na = []", "line 2: unknown key of a study 'familes'; did you mean"),
