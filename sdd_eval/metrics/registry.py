@@ -32,6 +32,7 @@ class Metric:
         percent: whether tables show it in percent.
         digits: decimals in tables.
         family: what it is about.
+        evaluators: the evaluators of this package that report it.
         definition: one sentence.
         source: the paper that defines it; empty for common knowledge.
     """
@@ -47,6 +48,7 @@ class Metric:
     digits: int = 1
     family: str = ""
     source: str = ""
+    evaluators: tuple[str, ...] = ()
 
     @property
     def arrow(self) -> str:
@@ -121,4 +123,4 @@ def _metric(row: dict[str, Any]) -> Metric:
     """Return the metric of a row of the table."""
     numbers = {"lowest": float(row["lowest"]), "highest": float(row["highest"])}
     shown = {"percent": row["percent"] == "yes", "digits": int(row["digits"])}
-    return Metric(**{**row, **numbers, **shown})
+    return Metric(**{**row, **numbers, **shown, "evaluators": tuple(row["evaluators"].split())})

@@ -98,9 +98,9 @@ def _selector(given: str) -> str:
     evaluator, _, metric = selector.partition(".")
     _require_evaluator(evaluator, selector)
     built_in = plugins.points("evaluators")[evaluator].value.startswith("sdd_eval.")
-    if metric and built_in and metric not in registry.built_in():
-        known = (f"{evaluator}.{name}" for name in registry.built_in())
-        raise unknown_name("metric", selector, known)
+    reported = [one.name for one in registry.built_in().values() if evaluator in one.evaluators]
+    if metric and built_in and metric not in reported:
+        raise unknown_name("metric", selector, (f"{evaluator}.{name}" for name in reported))
     return selector
 
 

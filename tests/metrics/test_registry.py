@@ -44,6 +44,26 @@ def test_every_metric_of_the_evaluators_is_registered():
     assert {number.metric for number in paper_numbers()} <= built_in().keys()
 
 
+def test_every_metric_that_an_evaluator_reports_is_registered_with_it():
+    evaluators = {"audit": "attack", "mask-variance": "mask_variance"}
+    for path in GOLDEN.glob("*.csv"):
+        header, *rows = csv.reader(path.read_text().splitlines())
+        if header[:4] == HEADER:
+            kind = evaluators.get(path.stem, path.stem.split("-")[0])
+            names = {RENAMED.get(name, name) for _, name, *_ in rows}
+            assert {name for name in names if kind not in built_in()[name].evaluators} == set()
+    assert all("detection" in built_in()[name].evaluators for name in PROTOCOLS)
+
+
+def test_the_registered_evaluators_exist():
+    names = {name for entry in built_in().values() for name in entry.evaluators}
+    assert names == {
+        name
+        for name, point in plugins.points("evaluators").items()
+        if point.value.startswith("sdd_eval.")
+    }
+
+
 def test_the_numbers_of_the_evaluators_are_in_the_range_of_their_metric():
     for name, values in measured().items():
         entry = metric(name)

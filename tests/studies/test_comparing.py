@@ -113,9 +113,9 @@ def test_a_study_ends_with_its_planned_comparisons(tiny, here, capsys):
 
 @pytest.mark.usefixtures("only_svg")
 def test_a_family_without_compared_numbers_is_reported(tiny, capsys):
-    families = '[families]\nheadline = ["accuracy.accuracy", "accuracy.mca"]\n'
+    families = '[families]\nheadline = ["accuracy.accuracy", "corruption.mca"]\n'
     tiny.write_text(tiny.read_text() + COMPARED + families)
-    output = "note: family headline: no compared number matches accuracy.mca"
+    output = "note: family headline: no compared number matches corruption.mca"
     for command in (["batch", "study.toml"], ["compare", "--study", "tiny", "--no-figures"]):
         assert exit_code(command) == 0
         assert [

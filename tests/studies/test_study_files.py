@@ -192,6 +192,10 @@ TYPOS = [
         "line 4: unknown metric 'accuracy.acuracy'; did you mean 'accuracy.accuracy'?",
     ),
     (f"{PAIR}[[gate]]\nfail_if = 'a.b < 1'\nundecided = 'no'", "line 5: undecided is 'no', not"),
+    (
+        "[families]\na = ['calibration.accuracy']\n[[train]]",  # a metric of other evaluators
+        "line 2: unknown metric 'calibration.accuracy'; did you mean 'calibration.bin_accuracy'?",
+    ),
     ("name = '../up'\n[[train]]", "line 1: name '../up' is not a valid name"),
     ("seeds = [0]\n[[trian]]\nsd_dropout = 1\n[[trian]]", "line 2: unknown key of a study 'trian'"),
     ("[recipe]\n[familes]\na = []", "line 2: unknown key of a study 'familes'; did you mean"),
