@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from sdd_eval.arrays import Array, Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import Run
+from sdd_eval.studies.study import StudyRecord, read_study_record
 
 
 @dataclass(frozen=True)
@@ -21,14 +22,17 @@ class StudyRun:
     study: str
     name: str
     run: Run
+    label: str = ""
+    """What the study's file calls the checkpoint or its method."""
 
 
 @dataclass(frozen=True)
 class RunCollection:
-    """All runs of a report, and an error message for each file that could not be read."""
+    """All runs of a report, the titles of its studies, and a message for each unreadable file."""
 
     runs: tuple[StudyRun, ...]
     errors: tuple[str, ...] = ()
+    titles: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def arrays(self) -> Mapping[str, Arrays]:
@@ -57,24 +61,44 @@ class _ReadableArrays(Arrays):
 def read_runs(studies: Sequence[Path], progress: Progress | None = None) -> RunCollection:
     """Read every run below the study folders; raise InputError if there is none."""
     progress = progress or NoProgress()
-    paths = [(name, path) for name, study in named_studies(studies) for path in _run_paths(study)]
+    folders = named_studies(studies)
+    paths = [(name, path) for name, folder in folders for path in _run_paths(folder)]
+    records, errors = _records(folders)
     progress.start("reading runs", len(paths))
-    runs, errors = [], []
+    runs = []
     for study, path in paths:
         try:
-            name = f"{study}/{path.parent.name}/{path.name}"
-            runs.append(StudyRun(study, name, store.read_run(path)))
+            name, run = f"{study}/{path.parent.name}/{path.name}", store.read_run(path)
+            labels = records[study].labels if study in records else {}
+            runs.append(StudyRun(study, name, run, labels.get(run.checkpoint, "")))
         except InputError as error:
             errors.append(str(error))
         progress.advance()
-    if not runs and errors:
+    if paths and not runs:
         raise InputError(
-            f"none of {len(errors)} run files can be read; the first error: {errors[0]}"
+            f"none of {len(paths)} run files can be read; the first error: {errors[0]}"
         )
     if not runs:
         folders = ", ".join(f"{study / 'runs'}" for study in studies)
         raise InputError(f"no finished run below {folders}; {_hint(studies[0])}")
-    return RunCollection(tuple(runs), tuple(errors))
+    titles = {name: record.title for name, record in records.items()}
+    return RunCollection(tuple(runs), tuple(errors), titles)
+
+
+def _records(
+    folders: Sequence[tuple[str, Path]],
+) -> tuple[dict[str, StudyRecord], list[str]]:
+    """Return the records of the studies that have one, and a message for each unreadable one."""
+    records, errors = {}, []
+    for name, folder in folders:
+        try:
+            record = read_study_record(folder)
+        except InputError as error:
+            errors.append(str(error))
+            continue
+        if record is not None:
+            records[name] = record
+    return records, errors
 
 
 def _run_paths(study: Path) -> list[Path]:

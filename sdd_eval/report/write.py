@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sdd_eval import plugins, store
 from sdd_eval.comparison.store import FOLDER, ComparisonSet
@@ -21,7 +20,7 @@ from sdd_eval.report.drawing.draw import (
 )
 from sdd_eval.report.page.page import PageContent, render_page
 from sdd_eval.report.publish import publish, recover
-from sdd_eval.report.runs import named_studies, read_runs
+from sdd_eval.report.runs import RunCollection, read_runs
 from sdd_eval.report.tables.comparisons import (
     ComparisonSection,
     compared_protocols,
@@ -41,11 +40,7 @@ from sdd_eval.report.tables.sections import (
     without_bins_and_severities,
 )
 from sdd_eval.report.tables.summary import comparable_results, distinguishing_names, summarise
-from sdd_eval.studies.study import read_study_record
 from sdd_eval.version import __version__
-
-if TYPE_CHECKING:
-    import pandas
 
 
 def write_report(
@@ -78,7 +73,7 @@ def write_report(
     drawn = [draw_comparison(entry, comparable, arrays, style, cache) for entry in sections]
     compared = list(zip(sections, (of_pair for of_pair, _ in drawn), strict=True))
     content = PageContent(
-        title=_title(folders, results),
+        title=_title(collection),
         collection=collection,
         results=results,
         protocols=protocols,
@@ -98,14 +93,15 @@ def write_report(
     return folder / "index.html"
 
 
-def _title(folders: Sequence[Path], results: pandas.DataFrame) -> str:
+def _title(collection: RunCollection) -> str:
     """Return the titles of the studies, the name of an only checkpoint, or those of the folders."""
-    records = [(name, read_study_record(folder)) for name, folder in named_studies(folders)]
-    titles = [record.title if record else "" for _, record in records]
-    if not any(titles) and results["checkpoint"].nunique() == 1:
-        return str(results["checkpoint"].iloc[0])
-    names = (title or name for title, (name, _) in zip(titles, records, strict=True))
-    return ", ".join(names) if any(titles) else f"Robustness and calibration: {', '.join(names)}"
+    names = dict.fromkeys(entry.study for entry in collection.runs)
+    titles = {name: collection.titles.get(name) or name for name in names}
+    if titles != {name: name for name in names}:
+        return ", ".join(titles.values())
+    checkpoints = dict.fromkeys(entry.run.checkpoint for entry in collection.runs)
+    only = next(iter(checkpoints))
+    return only if len(checkpoints) == 1 else f"Robustness and calibration: {', '.join(names)}"
 
 
 def _stored(sections: Sequence[ComparisonSection]) -> dict[str, list[ComparisonSet]]:

@@ -45,7 +45,8 @@ def trainings_of(
         for fields, seed in itertools.product(grid, table_seeds):
             full = _recipe_of(table, fields, seed, None)
             recipe = _recipe_of(table, small.recipe_fields(fields), seed, lookup)
-            training = Training(name(recipe), recipe, encode(recipe), (encode(full),))
+            fields_of = encode(recipe), (encode(full),)
+            training = Training(name(recipe), recipe, *fields_of, label=table.label)
             planned.append((table_seeds.index(seed), training, table.id))
     trainings: dict[str, Training] = {}
     ids: Ids = {}
@@ -88,6 +89,7 @@ def detectors_of(
                     if lookup is not None:
                         check_recipe(recipe, lookup)
                     detector = _detector(full, recipe, backbone, trainings.get(backbone))
+                    detector = dataclasses.replace(detector, label=table.label)
                 _add(detector, detectors, all_ids.setdefault(table.id, set()))
     if file.train_detector and not detectors:
         message = "there is no backbone for the detectors; add [[train]] or `checkpoints`"

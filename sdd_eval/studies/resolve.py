@@ -63,9 +63,20 @@ def read_study(
         compare=comparisons_of(file, [*trainings.values(), *detectors.values()]),
         families=families,
         gates=gates,
+        labels=_labels(file, [*trainings.values(), *detectors.values()]),
         varied=varied(full for network in trainings.values() for full in network.stands_for),
         varied_of_detectors=varied(network.fields for network in detectors.values()),
     )
+
+
+def _labels(file: StudyFile, trained: Sequence[Training]) -> dict[str, str]:
+    """Return the labels of checkpoints, those of `[labels]` before those of the trainings."""
+    known = {*(training.name for training in trained), *file.checkpoints, *file.detectors}
+    for name in file.labels:
+        if name not in known:
+            with file.location.errors_at("labels", name):
+                raise unknown_name("checkpoint of the study", name, known)
+    return {**{one.name: one.label for one in trained if one.label}, **file.labels}
 
 
 def _families(file: StudyFile) -> dict[str, tuple[str, ...]]:

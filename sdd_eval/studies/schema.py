@@ -110,6 +110,7 @@ class Train(RecipeGrid, frozen=True, kw_only=True):
     noun: ClassVar[str] = "field of a training"
     seeds: tuple[int, ...] = ()
     id: str = ""
+    label: str = ""
 
 
 class TrainDetector(DetectorGrid, frozen=True, kw_only=True):
@@ -118,6 +119,7 @@ class TrainDetector(DetectorGrid, frozen=True, kw_only=True):
     noun: ClassVar[str] = "field of a detector's training"
     of: Names | None = None
     id: str = ""
+    label: str = ""
 
 
 class Evaluate(Table, frozen=True, kw_only=True):
@@ -201,6 +203,7 @@ class StudyFile(Table, frozen=True, kw_only=True, rename=_WITH_DASHES):
     compare: tuple[Compare, ...] = ()
     gate: tuple[Gate, ...] = ()
     families: dict[str, tuple[str, ...]] = {}
+    labels: dict[str, str] = {}
     small: Small | None = None
 
 

@@ -34,7 +34,8 @@ class Training:
     """A checkpoint to train: a classifier, or a detector on a `backbone`, a checkpoint's name.
 
     `fields` is its recipe as runs record it, a detector's with that of its backbone, or with the
-    backbone's name if that is not trained in the study. `stands_for` are the full-size recipes that
+    backbone's name if that is not trained in the study. `label` names its group in reports.
+    `stands_for` are the full-size recipes that
     it represents, in the same form; none if the backbone is not trained in the study.
     """
 
@@ -43,6 +44,7 @@ class Training:
     fields: Mapping[str, Any]
     stands_for: tuple[Mapping[str, Any], ...]
     backbone: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class Description:
     """What a study and its record say of it.
 
     `names` are the small study's stand-ins for data sets and networks; `families` the families of
-    hypotheses, each a list of EVALUATOR or EVALUATOR.METRIC.
+    hypotheses, each a list of EVALUATOR or EVALUATOR.METRIC; `labels` the names of checkpoints, or
+    of the methods they are seeds of, in reports.
     """
 
     name: str
@@ -106,6 +109,7 @@ class Description:
     compare: tuple[Comparison, ...]
     families: Mapping[str, tuple[str, ...]]
     gates: tuple[Gate, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from sdd_eval.evaluators.adversarial.threat import EPSILONS
 from sdd_eval.evaluators.adversarial.torchattacks_wrapper import AttackedNetwork
 from sdd_eval.evaluators.evaluator import score
 from sdd_eval.records import ModelSpec
-from sdd_eval.report.text.robustness import reasons_against_robust
+from sdd_eval.report.tables.audits import reasons_against_robust
 from sdd_eval.store import read_run
 
 SMALL = Audit(steps=12, restarts=2, queries=30)

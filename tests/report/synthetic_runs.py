@@ -14,7 +14,7 @@ from sdd_eval import plugins
 from sdd_eval.arrays import Array, Arrays
 from sdd_eval.metrics.selective import selective_metrics
 from sdd_eval.records import Measurement, ModelSpec, Recipe, Run, encode
-from sdd_eval.report.text.robustness import FLAGS
+from sdd_eval.report.tables.audits import FLAGS
 from sdd_eval.store import write_run
 
 FIFTEEN = [

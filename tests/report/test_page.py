@@ -23,6 +23,8 @@ from sdd_eval.report import write
 from sdd_eval.report.drawing.draw import draw_figures
 from sdd_eval.report.tables.summary import most_common_conditions
 from sdd_eval.report.write import write_report
+from sdd_eval.studies.run import record_of
+from sdd_eval.studies.study import Study
 
 #: The page shows SVG files; tests/report/test_write.py writes figures in all formats.
 pytestmark = pytest.mark.usefixtures("only_svg")
@@ -234,6 +236,34 @@ def test_a_failing_third_party_figure_is_reported_and_all_others_are_drawn(
     assert "Own plot" in page
     assert "failed: ValueError: no &lt;luck&gt;" in page
     assert (tmp_path / "study" / "figures" / "own_plot.svg").is_file()
+
+
+def test_the_study_s_title_and_labels_are_shown(synthetic: ModuleType, tmp_path: Path) -> None:
+    nets = [*synthetic.pair(seeds=2), synthetic.network(0.5, 0), synthetic.Network(None, "alien")]
+    study = synthetic.write_study(tmp_path / "study", [synthetic.accuracy_run(net) for net in nets])
+    labels = {net.checkpoint: "Ours" for net in nets[2:5]} | {"alien": "Theirs"}
+    description = Study(
+        **{"name": "study", "title": "Does it help?", "small": False, "labels": labels},
+        **dict.fromkeys(("tables", "figures", "notes", "compare", "trainings", "detectors"), ()),
+        **dict.fromkeys(("evaluations", "varied", "varied_of_detectors"), ()),
+        **{"names": {}, "families": {}},
+    )
+    store.write_record(study / "study.json", record_of(description))
+    page = write_report(study).read_text()
+    assert "<h1>Does it help?</h1>" in page
+    assert {"CE", "Theirs", "Ours (CE + SD-Dropout λ 0.1)", "Ours (CE + SD-Dropout λ 0.5)"} == set(
+        pandas.read_csv(study / "results.csv")["group"]
+    )
+
+
+def test_a_broken_study_record_does_not_end_the_report(
+    synthetic: ModuleType, tmp_path: Path
+) -> None:
+    study = synthetic.small_study(tmp_path / "study")
+    (study / "study.json").write_text("{")
+    page = write_report(study).read_text()
+    assert "study.json is not JSON" in page
+    assert "<h1>Robustness and calibration: study</h1>" in page
 
 
 def test_a_broken_run_file_is_reported_and_the_others_are_read(

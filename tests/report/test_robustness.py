@@ -13,9 +13,9 @@ from sdd_eval.evaluators.adversarial import audit as audit_module
 from sdd_eval.evaluators.adversarial.audit import Audit
 from sdd_eval.figures.selection import where
 from sdd_eval.records import Measurement, Run
+from sdd_eval.report.tables.audits import FLAGS, reasons_against_robust
 from sdd_eval.report.tables.headline import headline
 from sdd_eval.report.tables.verdicts import verdict_tables
-from sdd_eval.report.text.robustness import FLAGS, reasons_against_robust
 from sdd_eval.statistics.seeds import difference
 
 EPSILON = 2 / 255

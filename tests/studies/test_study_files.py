@@ -366,3 +366,20 @@ def test_line_numbers_are_right_after_multi_line_arrays_strings_and_comments():
         **{("t", 1): 12, ("t", 1, "c"): 13, ("t", 1, "other"): 12, ("other",): 1, ("a", 1): 1},
     }
     assert {path: line_of(path, text) for path in lines} == lines
+
+
+def test_labels_name_trainings_and_checkpoints_in_reports(study_file, recipe):
+    text = f"""
+checkpoints = ["imported"]
+{recipe}
+[[train]]
+label = "Ours"
+[[evaluate]]
+evaluator = "accuracy"
+[labels]
+imported = "Theirs"
+"""
+    study = read_study(study_file(text))
+    assert record_of(study).labels == {study.trainings[0].name: "Ours", "imported": "Theirs"}
+    with pytest.raises(InputError, match=r"unknown checkpoint of the study 'imported2'"):
+        read_study(study_file(text.replace("imported =", "imported2 =")))

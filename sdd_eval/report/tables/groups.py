@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -52,9 +53,9 @@ def test_set_of(entry: StudyRun) -> str:
 def group_labels(runs: Sequence[StudyRun]) -> dict[str, tuple[str, str]]:
     """Return for each run's name the label of its group, and the part that is not the method.
 
-    The label is the method with its SD-Dropout weight; settings follow in brackets if the
-    checkpoints of the same study and architecture differ in them. An imported network is a group of
-    its own.
+    The label is the one that the study's file has, or the method with its SD-Dropout weight;
+    settings follow in brackets if the checkpoints of the same study and architecture differ in
+    them. An imported network is a group of its own.
     """
     comparable: dict[Any, list[StudyRun]] = {}
     for entry in runs:
@@ -64,8 +65,13 @@ def group_labels(runs: Sequence[StudyRun]) -> dict[str, tuple[str, str]]:
         keys = {entry.name: _key_without_seed(recipe_of(entry)) for entry in entries}
         recipes = {key: json.loads(key) for key in dict.fromkeys(keys.values()) if key}
         known = {key: _label(recipe, list(recipes.values())) for key, recipe in recipes.items()}
+        given = {keys[entry.name]: entry.label for entry in entries if entry.label}
+        repeated = [label for label, count in Counter(given.values()).items() if count > 1]
         for entry in entries:
-            labels[entry.name] = known.get(keys[entry.name], (entry.run.checkpoint, ""))
+            label, setting = known.get(keys[entry.name], (entry.run.checkpoint, ""))
+            own = given.get(keys[entry.name], "") if keys[entry.name] else entry.label
+            label = f"{own} ({label})" if own in repeated else own or label
+            labels[entry.name] = (label, setting)
     return labels
 
 

@@ -13,11 +13,11 @@ from sdd_eval.metrics.formatting import (
     format_mean,
 )
 from sdd_eval.metrics.registry import Metric
+from sdd_eval.report.tables.audits import audit_sentences
 from sdd_eval.report.tables.columns import HeadlineColumn, settings_label
 from sdd_eval.report.tables.headline import Headline, HeadlineCell, HeadlineRow
 from sdd_eval.report.tables.sections import by_origin, unofficial
 from sdd_eval.report.tables.summary import ComparableResults
-from sdd_eval.report.text.robustness import audit_sentences
 from sdd_eval.statistics.hypothesis_tests import Verdict
 from sdd_eval.statistics.intervals import LEVEL, normal_quantile
 from sdd_eval.statistics.seeds import Difference, minimum_detectable_difference

@@ -1,1 +1,1 @@
-"""The texts of a report: warnings, the headline table, and which gain may be called robust."""
+"""The texts of a report: warnings, and the headline table for a terminal."""
