@@ -26,12 +26,16 @@ class ReportedElsewhere(InputError):
 
 
 @contextlib.contextmanager
-def file_errors(action: str, path: object) -> Iterator[None]:
-    """Raise an error of the file system, such as a full disk, as "cannot ACTION PATH: why"."""
+def file_errors(action: str, path: object = None) -> Iterator[None]:
+    """Raise an error of the file system, such as a full disk, as "cannot ACTION PATH: why".
+
+    Without a path it is that of the error.
+    """
     try:
         yield
     except OSError as error:
-        raise InputError(f"cannot {action} {path}: {error.strerror or error}") from error
+        name = error.filename if path is None else path
+        raise InputError(f"cannot {action} {name}: {error.strerror or error}") from error
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:

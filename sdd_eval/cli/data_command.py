@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,10 +133,15 @@ def _add(arguments: Sequence[str]) -> int:
         raise InputError("name or path is missing; use: sdd-eval data add NAME PATH")
     status = add(flags.name, flags.path, flags.folder)
     print(f"{flags.name}: {status.images:,} images, {status.provenance} ({status.location})")
-    with contextlib.suppress(InputError):  # a set that is no set of images
-        images = load_images(flags.name, flags.folder)
-        print_warnings(text_order_warning(images))
-        print(class_sizes(images) or "no class names")
+    plugin = dataset(flags.name, flags.folder).plugin
+    if hasattr(plugin, "load_corrupted"):
+        missing = plugin.load_corrupted(flags.folder).broken.values()
+        print_warnings(f"{why}; the labels of the test set will be used" for why in missing)
+        return 0
+    images = load_images(flags.name, flags.folder)
+    print_warnings(text_order_warning(images))
+    if sizes := class_sizes(images):
+        print(sizes)
     return 0
 
 

@@ -67,7 +67,8 @@ class Dataset:
     @property
     def present(self) -> bool:
         """Whether it is on disk, by a quick check."""
-        return bool(self.plugin.status(self.root).present)
+        with file_errors("read"):
+            return bool(self.plugin.status(self.root).present)
 
     def images(
         self, split: str = "test", *, image_size: int | None = None, channels: int | None = None
@@ -76,14 +77,16 @@ class Dataset:
 
         Raise InputError if the set is absent, broken or of another shape.
         """
-        images: ImageSet = self.plugin.load(
-            self.root, split, image_size=image_size, channels=channels
-        )
+        with file_errors("read"):
+            images: ImageSet = self.plugin.load(
+                self.root, split, image_size=image_size, channels=channels
+            )
         return images
 
     def objects(self, split: str = "test") -> DetectionSet:
         """Load the images of a split with their objects."""
-        objects: DetectionSet = self.plugin.load_objects(self.root, split)
+        with file_errors("read"):
+            objects: DetectionSet = self.plugin.load_objects(self.root, split)
         return objects
 
 
@@ -140,11 +143,17 @@ def custom_dataset(path: Path, name: str | None = None) -> DatasetPlugin:
 
 
 def folder_names(root: Path) -> tuple[str, ...]:
-    """Return the sorted names of the folders in the data root, without hidden ones."""
+    """Return the sorted names of the folders in the data root, without hidden ones.
+
+    There are none if the root does not exist; raise InputError if it cannot be read.
+    """
     try:
-        names = [entry.name for entry in root.iterdir() if entry.is_dir()]
-    except OSError:
-        return ()
+        with file_errors("read", root):
+            names = [entry.name for entry in root.iterdir() if entry.is_dir()]
+    except InputError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            return ()
+        raise
     return tuple(sorted(name for name in names if not name.startswith(".")))
 
 
@@ -209,7 +218,9 @@ def load_corrupted(name: str, root: Path | None, *, clean: ImageSet) -> Corrupte
     resolved = corrupted_set(name, clean.name, root)
     if resolved is None:
         return _regenerated(data_root(root), clean)
-    return _matched(resolved.plugin.load_corrupted(resolved.root), clean)
+    with file_errors("read"):
+        corrupted = resolved.plugin.load_corrupted(resolved.root)
+    return _matched(corrupted, clean)
 
 
 def regenerated_folder(name: str, root: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,3 +57,9 @@ def require_expansion(archive: Path, unpacked: int) -> None:
             f"{archive} is refused: its {packed:,} bytes would unpack to more than "
             f"{MOST_EXPANSION} times as many ({unpacked:,})"
         )
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the free space of the disk of a folder, which need not exist yet."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).free

@@ -18,6 +18,7 @@ from sdd_eval.data.install.unpack import unpack
 from sdd_eval.data.readers.cifar_c import CIFAR100_C
 from sdd_eval.data.readers.foreign_formats import read_matlab
 from sdd_eval.errors import InputError
+from sdd_eval.metrics.corruption import FIFTEEN
 
 
 def header(shape):
@@ -181,7 +182,7 @@ def test_archives_larger_than_the_disk_or_implausibly_dense_are_refused(tmp_path
     monkeypatch.undo()
     unpack(tmp_path / "bomb.zip", tmp_path / "into")
     usage = type("Usage", (), {"free": 1_000_000})
-    monkeypatch.setattr("sdd_eval.data.install.unpack.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("sdd_eval.data.files.shutil.disk_usage", lambda path: usage)
     with pytest.raises(InputError, match="unpacks to at least 3,000,000 bytes; 1,000,000 are free"):
         unpack(tmp_path / "bomb.zip", tmp_path / "again")
 
@@ -193,7 +194,7 @@ def test_a_tar_is_refused_before_the_member_that_is_too_large(tmp_path, monkeypa
         (folder / str(number)).write_bytes(bytes(1000))
     archive = pack(tmp_path / "set.tar.gz", folder)
     usage = type("Usage", (), {"free": 2500})
-    monkeypatch.setattr("sdd_eval.data.install.unpack.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("sdd_eval.data.files.shutil.disk_usage", lambda path: usage)
     with pytest.raises(InputError, match="unpacks to at least 3,000 bytes; 2,500 are free"):
         unpack(archive, tmp_path / "into")
     assert sorted(os.listdir(tmp_path / "into")) == ["0", "1"]
@@ -390,3 +391,64 @@ def test_images_with_random_damage_are_read_or_named(tmp_path, seed):
         path.write_bytes(damaged.tobytes()[: random.integers(1, len(whole) + 1)])
         with contextlib.suppress(InputError):  # no other error
             assert read_image(path, 3).mode == "RGB"
+
+
+@pytest.mark.parametrize("suffix", ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"])
+def test_archives_with_random_damage_are_unpacked_or_named(tmp_path, suffix):
+    import shutil
+
+    random = np.random.default_rng(0)
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "file").write_bytes(random.bytes(2000))
+    kind = {"tar.gz": "gztar", "tar.bz2": "bztar", "tar.xz": "xztar"}.get(suffix, suffix)
+    path = shutil.make_archive(str(tmp_path / "set"), kind, tmp_path / "source")
+    with open(path, "rb") as file:
+        whole = np.frombuffer(file.read(), np.uint8)
+    for trial in range(60):
+        damaged = whole.copy()
+        where = random.integers(0, len(whole) if trial % 2 else min(512, len(whole)), 4)
+        damaged[where] = random.integers(0, 256, 4)
+        (tmp_path / "damaged").write_bytes(damaged.tobytes()[: random.integers(1, len(whole) + 1)])
+        with contextlib.suppress(InputError):  # no other error
+            unpack(tmp_path / "damaged", tmp_path / "into")
+
+
+def test_corruptions_larger_than_the_disk_are_refused_before_any_is_rendered(root, monkeypatch):
+    from sdd_eval.data.corruption.writer import write_corrupted
+
+    usage = type("Usage", (), {"free": 1_000_000})
+    monkeypatch.setattr("sdd_eval.data.files.shutil.disk_usage", lambda path: usage)
+    digits = load_images("digits", root)
+    with pytest.raises(InputError, match="needs 3,825,600 bytes, and 1,000,000 are free"):
+        write_corrupted(digits, root / "set", corruptions=FIFTEEN)
+    assert not list((root / "set").glob("*.npy.part"))
+    write_corrupted(digits, root / "set", corruptions=("contrast",))
+
+
+def test_a_folder_without_permission_is_named_by_every_command(root, write_images, monkeypatch):
+    from sdd_eval.data.install.verify import verify
+    from sdd_eval.data.readers.folders import FolderSet
+
+    write_images(root / "set", ["a/0.png", "b/0.png"])
+
+    def refusing(self, base):
+        raise PermissionError(13, "Permission denied", str(base))
+
+    monkeypatch.setattr(FolderSet, "is_present", refusing)
+    for command in (load_images, verify):
+        try:
+            found = command("set", root)
+        except InputError as error:
+            found = str(error)
+        assert "Permission denied" in str(found)
+    assert exit_code(["data", "list", "--data-root", str(root)]) == 0
+
+
+def test_add_says_that_labels_are_missing(root, tmp_path, capsys):
+    images = grey_set(root)
+    (tmp_path / "corrupted").mkdir()
+    np.save(tmp_path / "corrupted" / "fog.npy", np.tile(images, (5, 1, 1, 1)))
+    words = ["data", "add", "mine_c", str(tmp_path / "corrupted"), "--data-root", str(root)]
+    assert exit_code(words) == 0
+    expected = "labels.npy does not exist; the labels of the test set will be used"
+    assert expected in capsys.readouterr().err

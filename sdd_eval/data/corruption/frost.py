@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from sdd_eval.data.corruption.definition import SIDE, Definition, Draws, Floats, from_levels
 from sdd_eval.data.image_folder import image_files, read_image
-from sdd_eval.errors import InputError
+from sdd_eval.errors import InputError, file_errors
 
 #: Number of windows, and their side in sides of the image.
 WINDOWS, ACROSS = 5, 5
@@ -145,7 +145,8 @@ def read_photographs(photos: Sequence[Photo] | None, side: int) -> tuple[Photogr
         return None
     if not photos:
         raise InputError("the list of photographs of frost is empty; omit it for synthetic frost")
-    used = enumerate(_used(list(_expand(photos))), 1)
+    with file_errors("read"):
+        used = enumerate(_used(list(_expand(photos))), 1)
     read = tuple(_photograph(photo, number) for number, photo in used)
     for photo in read:
         if min(_scaled_shape(photo, side)) < side:

@@ -18,6 +18,7 @@ import numpy as np
 from sdd_eval.data.corruption import frost
 from sdd_eval.data.corruption.recipe import VERSION, require_corruption
 from sdd_eval.data.corruption.rendering import Job, Render, blocks, renderer
+from sdd_eval.data.files import free_bytes
 from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.readers.cifar_c import REGENERATED_FILE
@@ -87,6 +88,7 @@ def write_corrupted(
         kind = np.uint8 if images.labels.max(initial=0) < 256 else images.labels.dtype
         labels = np.tile(images.labels.astype(kind), len(SEVERITIES))
         write_atomically(folder / "labels.npy", lambda file: np.save(file, labels))
+        _require_space(images, [folder / f"{corruption}.npy" for corruption in corruptions])
         progress.start(f"corrupting {images.name}", len(corruptions) * len(labels))
         for corruption in corruptions:
             path = folder / f"{corruption}.npy"
@@ -105,7 +107,7 @@ def _write(images: ImageSet, final: Path, seed: int, render: Render, progress: P
         if final.exists():
             progress.advance(total, note=f"{final.stem} kept")
         else:
-            partial = final.with_name(f".{final.name}.part")
+            partial = _partial(final)
             partial.touch()
             with partial.open("r+b") as file:
                 done = _resume(file, header, row_bytes)
@@ -119,6 +121,23 @@ def _write(images: ImageSet, final: Path, seed: int, render: Render, progress: P
         if final.stat().st_size != len(header) + total * row_bytes:
             raise InputError(f"{final} has the wrong size; delete it and try again")
         return file_digests(final, fresh=True).sha256
+
+
+def _require_space(images: ImageSet, files: Sequence[Path]) -> None:
+    """Raise InputError, before any work, if the disk has no room for the files that are missing."""
+    size = len(SEVERITIES) * len(images) * images.image_size**2 * images.channels
+    parts = (_partial(path) for path in files if not path.exists())
+    needed = sum(size - (part.stat().st_size if part.exists() else 0) for part in parts)
+    if needed > free_bytes(files[0].parent):
+        raise InputError(
+            f"{files[0].parent} needs {needed:,} bytes, and {free_bytes(files[0].parent):,} are "
+            "free; choose fewer --corruptions or another --data-root"
+        )
+
+
+def _partial(final: Path) -> Path:
+    """Return the path of a file until it is complete."""
+    return final.with_name(f".{final.name}.part")
 
 
 def _header(images: ImageSet) -> bytes:

@@ -89,10 +89,11 @@ def _matching(target: Any, path: Path, source: Path, staged: Path) -> tuple[Path
         link.parent.mkdir(parents=True)
         link.symlink_to(folder.absolute())
         try:
-            status = target.status(mirror)
-            if status.present and status.images:
-                verified_status(target, mirror)
-                return folder, location
+            with file_errors("read"):
+                status = target.status(mirror)
+                if status.present and status.images:
+                    verified_status(target, mirror)
+                    return folder, location
         except InputError as error:  # with the user's path instead of the link's
             raise InputError(str(error).replace(str(link), str(folder))) from error
     raise InputError(f"{path} does not look like {target.name}: no images as in {target.folder}/")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval.data.dataset import Archive, DatasetPlugin, Status
+from sdd_eval.data.files import free_bytes
 from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.install.unpack import install_staged, refuse_existing, staging, unpack
 from sdd_eval.data.install.verify import verified_status
@@ -197,6 +198,11 @@ class _Transfer:
             validator = tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
             record = {"url": self.archive.url, "validator": validator}
             write_record(_record_path(self.part), record)
+            if total is not None and total - have > free_bytes(self.part):
+                raise InputError(
+                    f"{self.archive.filename} has {total - have:,} bytes more, and "
+                    f"{free_bytes(self.part):,} are free; make room or choose another --data-root"
+                )
             self.progress.start(self.archive.filename, total or self.archive.size or 0)
             self.progress.advance(have)
             return self._receive(response, have, total)

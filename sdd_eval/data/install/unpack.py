@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import lzma
 import os
 import shutil
 import stat
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sdd_eval.data.files import require_expansion
+from sdd_eval.data.files import free_bytes, require_expansion
 from sdd_eval.errors import InputError, file_errors
-
-_BROKEN = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    NotImplementedError,  # a zip compression that Python does not support
-    RuntimeError,  # an encrypted zip
-)
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -36,8 +24,7 @@ def unpack(archive: Path, folder: Path) -> None:
     implausibly large for the archive, or a member lies outside the folder or is a link or a device;
     the caller deletes what was already written.
     """
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free, unpacked = shutil.disk_usage(existing).free, 0
+    free, unpacked = free_bytes(folder), 0
 
     def checked(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo:
         nonlocal unpacked
@@ -61,10 +48,13 @@ def unpack(archive: Path, folder: Path) -> None:
                 tar.extractall(folder, filter=checked)
         else:
             raise InputError(f"{archive} is not a tar or zip archive")
-    except _BROKEN as error:
-        raise InputError(f"{archive} is broken, truncated or encrypted: {error}") from error
-    except OSError as error:
-        raise InputError(f"cannot unpack {archive}: {error.strerror or error}") from error
+    except InputError:
+        raise
+    except Exception as error:  # a damaged archive may raise anything
+        if isinstance(error, OSError) and error.strerror:
+            raise InputError(f"cannot unpack {archive}: {error.strerror}") from error
+        cause = str(error) or type(error).__name__
+        raise InputError(f"{archive} is broken, truncated or encrypted: {cause}") from error
 
 
 def _check_size(archive: Path, unpacked: int, free: int) -> None:

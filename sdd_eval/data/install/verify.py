@@ -14,7 +14,7 @@ from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.image_folder import FolderImages
 from sdd_eval.data.provenance import is_verified
 from sdd_eval.data.readers.cifar_c import REGENERATED_SUFFIX, read_regenerated
-from sdd_eval.errors import InputError
+from sdd_eval.errors import InputError, file_errors
 from sdd_eval.progress import NoProgress, Progress
 
 
@@ -40,10 +40,11 @@ def verify(name: str, root: Path, progress: Progress | None = None) -> tuple[Fin
     checksums = getattr(target, "checksums", {})
     findings = list(_compared(target.name, root, checksums, "md5", progress))
     try:
-        findings += _content(target, root)
-        findings += _annotations(target, root)
-        findings += _unreadable(target, root, progress)
-        status: Status = verified_status(target, root)
+        with file_errors("read"):
+            findings += _content(target, root)
+            findings += _annotations(target, root)
+            findings += _unreadable(target, root, progress)
+            status: Status = verified_status(target, root)
     except InputError as error:
         return (*findings, Finding("images", "wrong", str(error)))
     unreadable = any(finding.verdict == "wrong" for finding in findings)
@@ -64,7 +65,7 @@ def _present(target: Any, root: Path) -> bool:
     """Return whether anything of the set is on disk, even if broken."""
     try:
         return bool(target.status(root).present)
-    except InputError:
+    except (InputError, OSError):
         return True
 
 
