@@ -124,11 +124,17 @@ def family_of(
 
 
 def _matches(selector: str, evaluator: str, metric: str) -> bool:
-    """Whether a selector matches a metric; that of mCA matches mCA with other frost images too."""
-    selected_evaluator, _, name = selector.partition(".")
-    return selected_evaluator == evaluator and (
-        not name or metric == name or metric.startswith((f"{name}_15_", f"{name}_19_"))
-    )
+    """Whether a selector matches a metric; that of mCA matches mCA with other frost images too.
+
+    The name of an evaluator of another package may have dots.
+
+    >>> _matches("my.speed.lead", "my.speed", "lead"), _matches("my.speed", "my.speed", "lead")
+    (True, True)
+    """
+    if not f"{selector}.".startswith(f"{evaluator}."):
+        return False
+    name = selector.removeprefix(evaluator).removeprefix(".")
+    return not name or metric == name or metric.startswith((f"{name}_15_", f"{name}_19_"))
 
 
 def family_sizes(rows: Sequence[MetricDifference]) -> dict[str, int]:

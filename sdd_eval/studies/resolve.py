@@ -105,9 +105,12 @@ def _selector(given: str) -> str:
 
     Evaluators of other packages may have metrics that they do not register.
     """
-    selector = renamed_selector(given)
-    evaluator, _, metric = selector.partition(".")
-    _require_evaluator(evaluator, selector)
+    selector, names = renamed_selector(given), plugins.names("evaluators")
+    evaluators = [name for name in names if f"{selector}.".startswith(f"{name}.")]
+    if not evaluators:
+        raise unknown_name("evaluator", selector, names)
+    evaluator = max(evaluators, key=len)  # names of evaluators may have dots
+    metric = selector.removeprefix(evaluator).removeprefix(".")
     built_in = plugins.points("evaluators")[evaluator].value.startswith("sdd_eval.")
     reported = [one.name for one in registry.built_in().values() if evaluator in one.evaluators]
     if metric and built_in and metric not in reported:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sdd_eval.metrics.calibration import bin_sums, equal_width_errors
 from sdd_eval.statistics.closed_form import binned, ranking, risk_coverage, share
 from sdd_eval.statistics.hypothesis_tests import mcnemar_p_values
+from sdd_eval.statistics.statistic import Quantity, mean_of_cells, shares
 
 
 def scores(n, m, gap, decimals):
@@ -172,3 +174,32 @@ def test_the_l2_error_allows_for_images_in_bins_that_the_sample_has_none_of(imag
     rarely_seen = np.sqrt(2 / images * 0.3**2)
     assert with_empty.low == without.low == 0
     assert without.high < rarely_seen < with_empty.high < 0.1
+
+
+def test_a_debiased_error_of_zero_of_10_000_images_has_an_upper_end():
+    random = np.random.default_rng(0)
+    confidence = random.beta(9, 1, 10_000)
+    correct = random.random(10_000) < confidence
+    quantity = Quantity("ece_debiased_l2", "fraction", {}, "")
+    statistic = equal_width_errors([quantity], confidence, correct, 10)
+    (interval,) = statistic.intervals(0.95, lambda cost: 200)
+    assert (statistic.values[0], interval.low) == (0, 0)
+    assert 0.005 < interval.high < 0.03
+
+
+def test_a_mean_over_five_cells_without_an_error_has_the_interval_of_one_cell():
+    quantity = Quantity("mca", "fraction", {}, "")
+    (of_mean,) = mean_of_cells([quantity], [np.ones(40)]).bounds(0.95)
+    (of_cell,) = shares([quantity], [np.ones(40)]).bounds(0.95)
+    assert (of_mean.value, of_mean.high) == (1, 1)
+    assert of_mean.low == pytest.approx(of_cell.low, abs=0.005)
+
+
+def test_the_ece_of_a_calibrated_network_of_1_000_images_is_not_told_from_zero():
+    """The lower end inverts a test at 2.5 %; of 200 samples, it rejects in at most 14 (p .0002)."""
+    random, rejected = np.random.default_rng(1), 0
+    for _ in range(200):
+        confidence = random.beta(9, 1, 1000)
+        correct = random.random(1000) < confidence
+        rejected += binned.ece(bin_sums(confidence, correct)).low > 0
+    assert rejected <= 14
