@@ -12,13 +12,14 @@ from sdd_eval.cli.paper_claims import run_claims
 from sdd_eval.cli.terminal import table
 from sdd_eval.device import set_threads
 from sdd_eval.errors import InputError
+from sdd_eval.metrics.names import display_name
 from sdd_eval.paper import compare_with_paper, paper_numbers, rendering
 from sdd_eval.paper.comparison import Substitutes
 from sdd_eval.paper.figure_1 import draw_methods
 from sdd_eval.paper.proposition import check_proposition
 from sdd_eval.report.runs import read_runs
 from sdd_eval.report.tables.csv_file import to_csv
-from sdd_eval.report.tables.groups import METHODS, recipe_of
+from sdd_eval.report.tables.groups import recipe_of
 from sdd_eval.report.tables.results import tidy
 from sdd_eval.store import run_paths, write_bytes, write_text
 from sdd_eval.studies import StudyRecord, read_study_record
@@ -174,7 +175,7 @@ def _draw_figure_1(arguments: Sequence[str]) -> int:
     installed = plugins.names("methods")
     names = [name for name in PAPER_METHODS if name in installed]
     names += [name for name in installed if name not in PAPER_METHODS]
-    panels = {METHODS.get(n, n.replace("_", " ")): training.method_summary(n) for n in names}
+    panels = {display_name(n): training.method_summary(n) for n in names}
     if flags.sd_dropout:
         panels = {"SD-Dropout": training.method_summary("ce", sd_dropout=1.0), **panels}
     for kind, content in figures.figure_files(draw_methods(panels), ("pdf", "svg")).items():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdd_eval.metrics import formatting
 from sdd_eval.metrics.formatting import escaped
+from sdd_eval.metrics.names import display_name
 from sdd_eval.metrics.registry import metric
 from sdd_eval.paper.comparison import PaperComparison
 from sdd_eval.paper.tables import PaperNumber, best_values, paper_numbers, wrongly_bold
@@ -133,11 +134,6 @@ _COLUMNS = {
     **{2: ("metric",), 3: ("metric",), 4: ("metric", "epochs"), 5: ("method",), 6: ("method",)},
     **{7: ("metric",), 8: ("epoch",), 10: ("method",), 14: ("drop",)},
 }
-_NAMES = {
-    **{"ce": "CE", "ls": "LS", "cs_kd": "CS-KD", "ddgsd": "DDGSD", "byot": "BYOT", "dml": "DML"},
-    **{"dropout": "Dropout", "cifar100": "CIFAR-100", "cifar100_c": "CIFAR-100-C"},
-    **{"cub200": "CUB-200-2011", "stanford_dogs": "Stanford Dogs", "imagenet": "ImageNet"},
-}
 
 
 def latex_table(table: int, comparisons: Sequence[PaperComparison]) -> str:
@@ -194,11 +190,11 @@ def _bold(text: str, bold: bool) -> str:
 
 def _labels(number: PaperNumber) -> dict[str, str]:
     """Return the label of everything that distinguishes a number within its table."""
-    method = _NAMES[number.method] + (" + SD-Dropout" if number.sd_dropout else "")
+    method = display_name(number.method) + (" + SD-Dropout" if number.sd_dropout else "")
     constant = ("bins", "detector", "epsilon") if number.table != 4 else ()
     at = {name: str(value) for name, value in number.at.items() if name not in constant}
     return {
-        "dataset": _NAMES.get(number.dataset, number.dataset),
+        "dataset": display_name(number.dataset),
         "model": number.model,
         "method": method,
         "metric": metric(number.metric).title,

@@ -98,8 +98,8 @@ def test_images_of_equal_score_are_accepted_together_or_not_at_all() -> None:
 def test_the_weakest_corruption_and_the_weakest_set_are_named(synthetic: ModuleType) -> None:
     net = synthetic.network(0.0, 0)
     found = cards(synthetic, synthetic.corruption_run(net), synthetic.ood_run(net))
-    assert found["Corruption"].text.startswith("Weakest: jpeg compression, 5")
-    assert found["Corruption"].notes == ("digits_c_regenerated: regenerated",)
+    assert found["Corruption"].text.startswith("Weakest: JPEG compression, 5")
+    assert found["Corruption"].notes == ("Digits-C, regenerated: regenerated",)
     assert found["Out-of-distribution"].number.startswith("AUROC 8")
     assert "the weakest of 3 sets" in found["Out-of-distribution"].text
 
@@ -109,7 +109,7 @@ def test_signs_of_masked_gradients_stand_at_the_audit_s_number(synthetic: Module
         "Adversarial"
     ]
     assert card.number.endswith(" at 2/255")
-    assert card.notes == ("sign of masked gradients: zero gradients",)
+    assert card.notes == ("sign of masked gradients: Zero gradients",)
 
 
 @pytest.mark.usefixtures("only_svg")

@@ -138,7 +138,7 @@ def test_the_page_contains_numbers_protocols_and_provenance(written: Path) -> No
         "mean over 15 × 5",
         "sdd-eval odin digits-small_cnn-ce-seed0",
         "partial: 300 of 1,000",
-        "digits_c_regenerated: regenerated",
+        "Digits-C, regenerated: regenerated",
         "dddddddddddd",
         "3.11.7",
         "threads",
@@ -357,7 +357,7 @@ def test_an_imported_network_is_a_separate_group(synthetic: ModuleType, tmp_path
     imported = synthetic.Network(None, name="my-resnet")
     page = write_report(synthetic.small_study(tmp_path / "study", synthetic.accuracy_run(imported)))
     text = page.read_text()
-    assert "digits, resnet8" in text
+    assert "Digits, ResNet-8" in text
     assert "Imported; its training settings are unknown." in text
 
 

@@ -16,6 +16,7 @@ from sdd_eval.arrays import Arrays
 from sdd_eval.figures.selection import as_dicts, distinct_numbers, where
 from sdd_eval.metrics.classification import confidence_and_correct
 from sdd_eval.metrics.formatting import format_interval, format_value
+from sdd_eval.metrics.names import display_name
 from sdd_eval.metrics.registry import metric
 from sdd_eval.metrics.selective import SCORES
 from sdd_eval.report.tables.headline import Headline
@@ -203,8 +204,8 @@ def _corruption(network: _Network) -> Iterator[Card]:
     if len(single) > 1:
         worst, *_, best = as_dicts(single)
         text = (
-            f"Weakest: {_spaced(worst['corruption'])}, {_with_interval(worst)}; least affected: "
-            f"{_spaced(best['corruption'])}, {_with_interval(best)}."
+            f"Weakest: {display_name(worst['corruption'])}, {_with_interval(worst)}; "
+            f"least affected: {display_name(best['corruption'])}, {_with_interval(best)}."
         )
     number, interval = _number(row)
     title = metric(str(row["metric"])).title
@@ -223,10 +224,11 @@ def _outliers(network: _Network) -> Iterator[Card]:
     worst = as_dicts(of_best.sort_values("value"))[0]
     number, interval = _number(worst)
     accepted = network.first(best[0], "fpr_at_95_tpr", detector=best[1], outliers=worst["outliers"])
-    text = f"On {_spaced(worst['outliers'])}, the weakest of {of_best['outliers'].nunique()} sets."
+    name, count = display_name(worst["outliers"]), of_best["outliers"].nunique()
+    text = f"On {name}, the weakest of {count} sets." if count > 1 else f"On {name}."
     if accepted:
         text += f" Where 95 % of test images are accepted, so are {_with_interval(accepted)} of it."
-    detail = f"{interval} {_spaced(best[1])}".strip()
+    detail = f"{interval} {display_name(best[1])}".strip()
     yield Card("Out-of-distribution", best[0], f"AUROC {number}", detail, text, _notes(worst))
 
 
@@ -244,7 +246,9 @@ def _adversarial(network: _Network) -> Iterator[Card]:
             else ""
         )
         flags = where(network.rows, evaluator="attack", metric="audit_flag", value=1.0)
-        raised = [f"sign of masked gradients: {_spaced(flag)}" for flag in flags.get("flag", ())]
+        raised = [
+            f"sign of masked gradients: {display_name(flag)}" for flag in flags.get("flag", ())
+        ]
         at = f"{number} at {255 * row['epsilon']:g}/255"
         detail = f"worst of the audit’s attacks {interval}".strip()
         yield Card("Adversarial", "attack", at, detail, text, (*_notes(row), *raised))
@@ -280,7 +284,3 @@ def _notes(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what to know before quoting a number: a subset of the images, unofficial data."""
     subset = [f"subset: {row['n']:,} images"] if row["limited"] else []
     return (*subset, *by_origin(unofficial(str(row["data"]))))
-
-
-def _spaced(name: object) -> str:
-    return str(name).replace("_", " ")

@@ -7,21 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sdd_eval.metrics.names import NAMES
 from sdd_eval.records import Recipe, encode
 from sdd_eval.report.runs import StudyRun
-
-#: Methods as papers write them.
-METHODS = {
-    "ce": "CE",
-    "ls": "LS",
-    "cs_kd": "CS-KD",
-    "ddgsd": "DDGSD",
-    "byot": "BYOT",
-    "dml": "DML",
-    "dropout": "Dropout",
-    "r_drop": "R-Drop",
-    "confidence_penalty": "Confidence penalty",
-}
 
 #: Fields of a recipe that only configure SD-Dropout.
 SD_DROPOUT = ("drop_rate", "temperature", "direction", "position")
@@ -103,7 +91,7 @@ def _label(recipe: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> tu
 
 def method_label(method: Any, weight: float) -> str:
     """Return a method's name with its SD-Dropout weight, e.g. "CE + SD-Dropout λ 0.1"."""
-    name = METHODS.get(str(method), str(method))
+    name = NAMES.get(str(method), str(method))
     return f"{name} + SD-Dropout λ {weight:g}" if weight else name
 
 

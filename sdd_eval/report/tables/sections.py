@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sdd_eval.figures.selection import as_dicts, group_names, known_first, where
 from sdd_eval.metrics.corruption import NINETEEN
 from sdd_eval.metrics.formatting import format_mean, format_setting
+from sdd_eval.metrics.names import display_name
 from sdd_eval.metrics.registry import Metric, metric
 from sdd_eval.report.tables.summary import SUMMARY, ComparableResults
 from sdd_eval.statistics.seeds import SeedSummary
@@ -32,6 +33,8 @@ TITLES = {
 }
 #: Up to this many protocols of an evaluator are written out in full.
 WRITTEN_OUT = 12
+#: Axes whose coordinates are names.
+NAMED_AXES = ("attack", "corruption", "dataset", "detector", "outliers", "score")
 #: What a table shows of each mean besides its axes.
 _SHOWN = ["group", "mean", "std", "n", "images", "limited", "data", "protocol_id"]
 
@@ -114,7 +117,7 @@ def result_table(summary: pandas.DataFrame, protocols: ProtocolIndex) -> ResultT
 
 
 def _corruption_rank(axes: Sequence[str]) -> Callable[[TableRow], int]:
-    rank = {name: index for index, name in enumerate(NINETEEN)}
+    rank = {display_name(name): index for index, name in enumerate(NINETEEN)}
     column = axes.index("corruption") if "corruption" in axes else None
     return lambda row: -1 if column is None else rank.get(row.axes[column], -1)
 
@@ -146,7 +149,7 @@ def _table_row(
     return TableRow(
         metric=entry.title,
         unit=entry.shown_unit,
-        axes=tuple(format_setting(key[axis]) for axis in axes),
+        axes=tuple(_axis_cell(axis, key[axis]) for axis in axes),
         cells=tuple(cells),
         images=" | ".join(sorted({_format_images(mean) for mean in means})),
         protocol=" ".join(map(protocols.label, keys)),
@@ -154,6 +157,11 @@ def _table_row(
         official=not any(unofficial(origin) for origin in data)
         and not any(mean["limited"] for mean in means),
     )
+
+
+def _axis_cell(axis: str, value: Any) -> str:
+    """Return a coordinate of a table's rows: names as people write them."""
+    return display_name(value) if axis in NAMED_AXES and value else format_setting(value)
 
 
 def _cell(entry: Metric, mean: Mapping[str, Any], with_count: bool) -> str:
@@ -178,13 +186,13 @@ def unofficial(data: str) -> list[str]:
 def by_origin(parts: Sequence[str]) -> list[str]:
     """Join parts with the same origin: "NAME, NAME: origin".
 
-    >>> by_origin(["a: user's folder", "b: regenerated", "c: user's folder"])
-    ["a, c: user's folder", 'b: regenerated']
+    >>> by_origin(["svhn: user's folder", "dtd: regenerated", "isun: user's folder"])
+    ["SVHN, iSUN: user's folder", 'DTD: regenerated']
     """
     names: dict[str, list[str]] = {}
     for part in parts:
         name, _, origin = part.partition(": ")
-        names.setdefault(origin, []).append(name)
+        names.setdefault(origin, []).append(display_name(name))
     return [f"{', '.join(sets)}: {origin}" for origin, sets in names.items()]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sdd_eval.metrics.names import display_name
 from sdd_eval.report.tables.results import COLUMNS, axes_of
 from sdd_eval.statistics.bootstrap import Floats
 
@@ -125,8 +126,8 @@ class ComparableResults:
 
     @property
     def title(self) -> str:
-        """The test set and the architecture."""
-        return f"{self.test_set}, {self.arch}"
+        """The test set and the architecture, as people write them."""
+        return f"{display_name(self.test_set)}, {display_name(self.arch)}"
 
     @cached_property
     def summary(self) -> pandas.DataFrame:
@@ -145,7 +146,7 @@ def comparable_results(results: pandas.DataFrame) -> list[ComparableResults]:
 
 
 def distinguishing_names(parts: Sequence[ComparableResults]) -> list[tuple[str, ...]]:
-    """Return the study and the title of each part, each only if it differs between parts."""
-    names = [(part.study, part.title) for part in parts]
+    """Return the study and the test set with network of each part, each only if it differs."""
+    names = [(part.study, f"{part.test_set}, {part.arch}") for part in parts]
     differ = [len(set(column)) > 1 for column in zip(*names, strict=True)]
     return [tuple(itertools.compress(settings, differ)) for settings in names]
