@@ -12,6 +12,9 @@ import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
 
+#: Longest part of another library's error message that is shown.
+MESSAGE = 300
+
 
 class InputError(Exception):
     """The user's file, flag or data is wrong; the message is one line that says what and how."""
@@ -48,3 +51,11 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
     return InputError(f"unknown {kind} {name!r}{hint} Known: {', '.join(known) or 'none'}")
+
+
+def one_line(error: Exception) -> str:
+    """Return another library's error on one line; of a traceback of TorchScript the last line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[-1] if "Traceback" in str(error) else " ".join(lines)
+    text = " ".join(text.split()) or type(error).__name__
+    return text if len(text) <= MESSAGE else f"{text[:MESSAGE]} …"

@@ -92,6 +92,8 @@ class RunProvenance(Provenance, frozen=True, kw_only=True):
     tf32: bool | None = None
     warnings: Sequence[str] | None = None
     """Why a number may be wrong, one sentence each."""
+    outputs: str | None = None
+    """What the network returns, if that is not logits."""
     resumed: int | None = None
     """Number of partial results of an interrupted run that were used."""
     batch_size: int | None = None

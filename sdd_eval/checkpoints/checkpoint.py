@@ -40,9 +40,13 @@ class Checkpoint:
     card: Card
     """The card with the name of the folder, so that a copy is not taken for the original."""
     build: Callable[[], nn.Module] = field(repr=False, compare=False)
-    """Returns the network with its weights."""
+    """Returns the network with its weights, in eval mode and without gradients."""
     fold: ImageSet | None = None
     """Images on which the folding of batch norms is checked; None does not fold."""
+    adapt: Callable[[nn.Module], nn.Module] = field(
+        default=lambda network: network, repr=False, compare=False
+    )
+    """Checks a loaded network, and returns it, or an adapter of its input or output."""
     foldings: list[Folding] = field(default_factory=list, init=False, repr=False, compare=False)
     """How the networks that were loaded are folded."""
 
@@ -65,8 +69,8 @@ class Checkpoint:
 
     @classmethod
     def in_memory(cls, model: nn.Module, spec: ModelSpec) -> Checkpoint:
-        """Return a module as a checkpoint without a folder, named after its class."""
-        card = Card(type(model).__name__, spec, None, {}, weights_sha256(model))
+        """Return a module in eval mode as a checkpoint without a folder, named after its class."""
+        card = Card(type(model).__name__, spec, None, {}, module_sha256(model))
         return cls(Path(card.name), card, lambda: model)
 
     @property
@@ -90,18 +94,18 @@ class Checkpoint:
         return self.folder / HISTORY
 
     def network(self, device: str = "cpu") -> nn.Module:
-        """Load the network onto a device, in eval mode, without gradients, folded with `fold`.
+        """Load the network onto a device, in eval mode, without gradients, folded and adapted.
 
-        Raise InputError if the weights do not match the card.
+        Raise InputError if the weights do not match the card, or `adapt` refuses the network.
         """
-        network = self.build().eval().requires_grad_(False).to(device)
+        network = self.build().to(device)
         folding = Folding()
         if self.fold is not None:
             rows = np.unique(np.linspace(0, len(self.fold) - 1, FOLDING_IMAGES).astype(np.int64))
             batch = next(iter(self.fold.batches(FOLDING_IMAGES, rows, device)))
             network, folding = fold(network, batch.float().div_(255))
         self.foldings.append(folding)
-        return network
+        return self.adapt(network)
 
 
 def load(checkpoint: str | Path, device: str = "cpu", *, trust_code: bool = False) -> Network:
@@ -166,7 +170,7 @@ def _network(folder: Path, card: Card, weights: bytes, trust_code: bool) -> nn.M
     if problems:
         raise InputError(f"{folder}: the card does not fit the weights: {report(problems)}")
     network.load_state_dict(tensors)
-    return network
+    return network.eval().requires_grad_(False)
 
 
 def write_weights(folder: Path, network: nn.Module) -> str:
@@ -179,6 +183,25 @@ def write_weights(folder: Path, network: nn.Module) -> str:
 def weights_sha256(network: nn.Module) -> str:
     """Return the SHA-256 of the file that `write_weights` would write."""
     return hashlib.sha256(_content(network)).hexdigest()
+
+
+def module_sha256(module: nn.Module) -> str:
+    """Return `weights_sha256`, or that of a module whose state is not a mapping of tensors.
+
+    Weights of quantised modules are packed, and those of frozen ones are constants of their code.
+    """
+    state = module.state_dict()
+    packed = any(not isinstance(v, torch.Tensor) or v.is_quantized for v in state.values())
+    frozen = isinstance(module, torch.jit.ScriptModule) and not state
+    if not packed and not frozen:
+        return weights_sha256(module)
+    content = io.BytesIO()
+    if frozen:
+        code, constants = module.code_with_constants
+        torch.save((code, constants.const_mapping), content)
+    else:
+        torch.save(state, content)
+    return hashlib.sha256(content.getvalue()).hexdigest()
 
 
 def _content(network: nn.Module) -> bytes:

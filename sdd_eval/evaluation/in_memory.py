@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,8 +16,10 @@ from sdd_eval.data import catalogue
 from sdd_eval.data.classes import in_network_order
 from sdd_eval.data.images import ImageSet, from_arrays
 from sdd_eval.data.root import data_root
+from sdd_eval.device import resolve_device
 from sdd_eval.errors import InputError
-from sdd_eval.evaluation.request import DataSets, Request, validated, with_sets
+from sdd_eval.evaluation.network_check import outputs_of
+from sdd_eval.evaluation.request import DataSets, Outputs, Request, validated, with_sets
 from sdd_eval.evaluation.run import run
 from sdd_eval.evaluators.evaluator import task_of
 from sdd_eval.evaluators.settings import without_runs
@@ -40,14 +43,17 @@ def evaluate(
     batch_size: int = 256,
     root: Path | None = None,
     fold: bool = True,
+    outputs: Outputs | None = None,
     tf32: bool = False,
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Evaluate any module from pixels in [0, 1] to logits, in memory.
 
-    Afterwards the training mode of each submodule, the device and `requires_grad` of each
-    parameter, and torch's random state on the CPU are restored.
+    Scripted, frozen, exported and quantised modules work, too, except where an evaluator needs
+    gradients that they do not have; of a compiled module the original is evaluated. Afterwards the
+    training mode of each submodule, the device and `requires_grad` of each parameter, and torch's
+    random state on the CPU are restored.
 
     Args:
         model: maps float32 (n, channels, side, side) to logits (n, classes).
@@ -64,19 +70,24 @@ def evaluate(
         batch_size: images per batch.
         root: folder of data sets; by default as for the command line.
         fold: use a copy with folded batch norms, if that changes no prediction.
+        outputs: what the model returns, "logits" or "probabilities", of which the log is taken; by
+            default logits, and an error if they look like probabilities.
         tf32: let a GPU compute in TF32, except for gradients.
         cache: folder in which logits and features are stored for later evaluations.
         progress: receives the progress.
 
     Raises:
-        InputError: invalid data or setting, or a model that does not map such images to logits.
+        InputError: invalid data or setting, or a model that does not map such images to logits,
+            gives an image other logits in another pass or batch, or lacks gradients.
     """
     evaluator = _classifiers_evaluator(evaluator)
-    options: dict[str, Any] = {"fold": fold, "tf32": tf32, "cache": cache, "limit": limit}
-    options |= {"device": device or _device_of(model), "batch_size": batch_size, "seed": seed}
+    options: dict[str, Any] = {"fold": fold, "outputs": outputs, "tf32": tf32, "cache": cache}
+    options |= {"device": str(resolve_device(device)) if device else _device_of(model)}
+    options |= {"limit": limit, "batch_size": batch_size, "seed": seed}
     request = validated(Request(evaluator, Path(), data_root(root), **options))
     spec = spec or _spec_of(model)
     images = _images(data, request.data_root, spec)
+    model = _changeable(getattr(model, "_orig_mod", model))  # what torch.compile has compiled
     with _evaluation_mode(model, request.device):
         spec = spec or _derived_spec(model, images, request.device)
         images, warnings = in_network_order(images, class_names, spec.classes)
@@ -111,21 +122,37 @@ def _evaluated(
     return run(network, inputs.with_runs(runs), request, progress)
 
 
+def _changeable(model: torch.nn.Module) -> torch.nn.Module:
+    """Return the model, or a copy if its tensors were made under `torch.inference_mode`."""
+    tensors = [*model.parameters(), *model.buffers()]
+    if any(tensor.is_meta for tensor in tensors):
+        raise InputError(f"{type(model).__name__} is on the meta device, so it has no weights")
+    if any(tensor.is_inference() for tensor in tensors):
+        return copy.deepcopy(model)
+    return model
+
+
 @contextlib.contextmanager
 def _evaluation_mode(model: torch.nn.Module, device: str) -> Iterator[None]:
     """Put the model in eval mode, frozen and on the device, and restore it afterwards."""
     import torch
 
     device_before = _device_of(model)
-    modes = [(module, module.training) for module in model.modules()]
+    modes = [(m, m.training) for m in model.modules() if hasattr(m, "training")]
     trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     with torch.random.fork_rng(devices=[]):
         try:
-            model.eval().requires_grad_(False)
-            model.to(device)
+            if any(training for _, training in modes):
+                with contextlib.suppress(NotImplementedError):  # an exported program has no modes
+                    model.eval()
+            for parameter, _ in trainable:
+                parameter.requires_grad_(False)
+            if device != device_before:
+                model.to(device)
             yield
         finally:
-            model.to(device_before)
+            if device != device_before:
+                model.to(device_before)
             for module, training in modes:
                 module.training = training
             for parameter, requires_grad in trainable:
@@ -161,17 +188,8 @@ def _derived_spec(model: torch.nn.Module, images: ImageSet, device: str) -> Mode
     import numpy as np
     import torch
 
-    name, channels, side = type(model).__name__, images.channels, images.image_size
+    name, channels = type(model).__name__, images.channels
     first = next(iter(images.batches(1, np.arange(1), device)))
-    try:
-        with torch.inference_mode():
-            logits = model(first.float() / 255)
-    except Exception as error:  # any network may raise any error
-        cause = " ".join(str(error).split())
-        raise InputError(
-            f"{name} does not accept images of {channels} × {side} × {side}: {cause}"
-        ) from error
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
-        what = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise InputError(f"{name} returns {what} for one image, not logits (1, classes)")
-    return ModelSpec(name, logits.shape[1], (0.0,) * channels, (1.0,) * channels, side)
+    with torch.no_grad():
+        logits = outputs_of(model, first.float() / 255, name)
+    return ModelSpec(name, logits.shape[1], (0.0,) * channels, (1.0,) * channels, images.image_size)

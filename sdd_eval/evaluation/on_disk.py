@@ -16,7 +16,7 @@ from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.checkpoints.history import gradient_study
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.partial_results import PartialResultFiles, delete
-from sdd_eval.evaluation.request import Inputs, Request, inputs_of, validated
+from sdd_eval.evaluation.request import PROBABILITIES, Inputs, Request, inputs_of, validated
 from sdd_eval.evaluation.run import run
 from sdd_eval.evaluators.settings import of_stage, without_runs
 from sdd_eval.former_names import key_settings
@@ -90,6 +90,7 @@ class _Evaluation:
             "settings": key_settings(evaluator.name, of_stage(evaluator, "collect")),
             "seed": request.seed,
             "folding": request.fold,
+            **({"outputs": PROBABILITIES} if request.outputs == PROBABILITIES else {}),
             **({"tf32": True} if request.tf32 else {}),
             **({"networks": inputs.compared} if inputs.networks else {}),
         }

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from sdd_eval import plugins
 from sdd_eval.arrays import Arrays
@@ -21,11 +21,15 @@ from sdd_eval.data.images import ImageSet, Subset, lazy_images
 from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
 from sdd_eval.data.root import data_root
 from sdd_eval.data.splits import training_split, validation_name
-from sdd_eval.errors import InputError
+from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators.evaluator import check, score, task_of
 from sdd_eval.evaluators.settings import loaded_names, settings_that_load, training_key
 from sdd_eval.object_detection.batches import objects_of
 from sdd_eval.records import OBJECT_DETECTION, Measurement, Run, Task, encode
+
+#: What a network returns: logits, or probabilities, of which the log is taken.
+Outputs = Literal["logits", "probabilities"]
+PROBABILITIES: Outputs = "probabilities"
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Request:
     """Run the code that a card names as its network's factory."""
     fold: bool = True
     """Fold batch norms into the layers before them, if that changes no prediction."""
+    outputs: Outputs | None = None
+    """What the network returns; None is logits, and refuses what looks like probabilities."""
     tf32: bool = False
     """Let a GPU compute in TF32, except for gradients."""
     cache: Path | None = None
@@ -58,13 +64,15 @@ class Request:
 
 
 def validated(request: Request) -> Request:
-    """Fill in the evaluator's `default_limit`; raise InputError for an invalid number or setting.
+    """Fill in the evaluator's `default_limit`; raise InputError for an invalid option or setting.
 
     TF32 is switched off on a device without it.
     """
     for flag, number in (("--limit", request.limit), ("--batch-size", request.batch_size)):
         if number is not None and number < 1:
             raise InputError(f"{flag} is {number}; it must be 1 or more")
+    if request.outputs not in (None, *get_args(Outputs)):
+        raise unknown_name("--outputs", str(request.outputs), get_args(Outputs))
     check(request.evaluator)
     default = getattr(request.evaluator, "default_limit", None)
     tf32 = request.tf32 and request.device.startswith("cuda")

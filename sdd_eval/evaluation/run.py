@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.arrays import Arrays
@@ -19,8 +20,9 @@ from sdd_eval.device import (
     use_default_threads,
 )
 from sdd_eval.evaluation.environment import machine, versions
+from sdd_eval.evaluation.network_check import NetworkCheck, explain_missing_gradients
 from sdd_eval.evaluation.partial_results import PartialResultFiles
-from sdd_eval.evaluation.request import Inputs, Request
+from sdd_eval.evaluation.request import PROBABILITIES, Inputs, Request
 from sdd_eval.evaluators.cache import OutputFiles, network_parts
 from sdd_eval.evaluators.subject import Subject
 from sdd_eval.object_detection import batches
@@ -47,14 +49,17 @@ def run(
     """
     evaluator, detects = inputs.evaluator, request.task == OBJECT_DETECTION
     start = time.perf_counter()
-    images = inputs.data if request.fold and not detects else None
-    checkpoint = dataclasses.replace(checkpoint, fold=images)
-    others = {n: dataclasses.replace(c, fold=images) for n, c in inputs.networks.items()}
-    inputs = dataclasses.replace(inputs, networks=others)
+    warnings = list(inputs.warnings)
+    if not detects:
+        prepare = partial(_prepared, inputs=inputs, request=request, warnings=warnings)
+        checkpoint = prepare(checkpoint)
+        others = {name: prepare(other) for name, other in inputs.networks.items()}
+        inputs = dataclasses.replace(inputs, networks=others)
     make_subject = _detection_subject if detects else _subject
     with float32_precision(tf32=request.tf32), explain_batch_errors(request.batch_size):
         subject = make_subject(checkpoint, inputs, request, progress, partial_results)
-        arrays = Arrays.of(evaluator.collect(subject))
+        with explain_missing_gradients(subject):
+            arrays = Arrays.of(evaluator.collect(subject))
     measurements = inputs.score(arrays)
     seconds = time.perf_counter() - start + (partial_results.seconds if partial_results else 0)
     cache, card = getattr(subject, "cache", None), checkpoint.card
@@ -80,7 +85,8 @@ def run(
             recalled=list(cache.hits) if cache else None,
             scored_against=inputs.scored_against,
             tf32=request.tf32,
-            warnings=inputs.warnings or None,
+            warnings=warnings or None,
+            outputs=request.outputs if request.outputs == PROBABILITIES else None,
             resumed=(partial_results.resumed or None) if partial_results else None,
             versions=versions(),
             machine=machine(),
@@ -93,6 +99,20 @@ def run(
         ),
         arrays=arrays,
     )
+
+
+def _prepared(
+    checkpoint: Checkpoint, inputs: Inputs, request: Request, warnings: list[str]
+) -> Checkpoint:
+    """Return a checkpoint whose network is folded and checked on the test set when it is loaded.
+
+    Warnings of the check are added to the list.
+    """
+    images = inputs.data
+    check = NetworkCheck(
+        checkpoint.name, checkpoint.spec, images, request.device, request.outputs, warnings
+    )
+    return dataclasses.replace(checkpoint, fold=images if request.fold else None, adapt=check)
 
 
 def _subject(
@@ -108,6 +128,7 @@ def _subject(
     if request.cache is not None:
         folded = sum(folding.folded for folding in checkpoint.foldings)
         parts = network_parts(checkpoint.weights_sha256, checkpoint.spec, folded)
+        parts |= {"outputs": request.outputs} if request.outputs == PROBABILITIES else {}
         cache = OutputFiles(request.cache, checkpoint.name, parts, request.device)
     return Subject(
         model=model,

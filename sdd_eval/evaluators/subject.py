@@ -21,6 +21,7 @@ from sdd_eval.data.splits import subset_indices
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.batch import Batch, NetworkOutputs
 from sdd_eval.evaluators.cache import OutputFiles
+from sdd_eval.models.network import logits_difference
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.randomness import generator
 from sdd_eval.records import Card, ModelSpec
@@ -29,8 +30,8 @@ Rows = NDArray[np.int64]
 
 #: So many images are computed again before stored logits of a set are used.
 PROBED = 2
-#: Largest accepted difference of their logits, in units of the largest logit, or of 1. Rounding
-#: with other threads and batches is far below, a change of the network's code far above.
+#: Largest accepted difference of their logits, relative to the logits' spread. Rounding with other
+#: threads and batches is far below, a change of the network's code far above.
 TOLERANCE = 1e-3
 
 
@@ -104,13 +105,7 @@ class Subject:
         another size or number of channels than the network takes.
         """
         images = self.data if images is None else images
-        given = (images.channels, images.image_size)
-        expected = (self.spec.channels, self.spec.image_size)
-        if given != expected:
-            raise InputError(
-                f"{images.name} has {given[0]}-channel images of {given[1]} pixels, "
-                f"the network takes {expected[0]} channels and {expected[1]} pixels"
-            )
+        check_shape(images, self.spec)
         rows = self.indices(images) if indices is None else indices
         # All rows in order need no index: slices are views.
         whole = len(rows) == len(images) and bool((np.diff(rows) == 1).all())
@@ -172,6 +167,16 @@ class Subject:
     def generator(self, purpose: str, index: int = 0) -> torch.Generator:
         """Return a random generator on the CPU, seeded by (seed, purpose, index)."""
         return generator(self.seed, purpose, index)
+
+
+def check_shape(images: ImageSet, spec: ModelSpec) -> None:
+    """Raise InputError for images of another size or number of channels than a network takes."""
+    given, expected = (images.channels, images.image_size), (spec.channels, spec.image_size)
+    if given != expected:
+        raise InputError(
+            f"{images.name} has {given[0]}-channel images of {given[1]} pixels, "
+            f"the network takes {expected[0]} channels and {expected[1]} pixels"
+        )
 
 
 def _batches(subject: Subject, images: ImageSet, rows: Rows) -> Iterator[Batch]:
@@ -286,10 +291,9 @@ def _cached(
     if arrays is None:
         return None
     pixels = next(subject.pixels(images, rows[:PROBED]))
-    now = Batch(subject.model, pixels).computed.logits.cpu().numpy()
-    then = arrays["logits"][: len(now)]
-    scale = max(1.0, float(np.abs(then).max()))
-    if now.shape != then.shape or not np.allclose(now, then, rtol=0, atol=TOLERANCE * scale):
+    now = Batch(subject.model, pixels).computed.logits.cpu()
+    then = torch.from_numpy(arrays["logits"][: len(now)])
+    if not logits_difference(now, then) <= TOLERANCE:
         return None
     on_device = {k: torch.from_numpy(array).to(subject.device) for k, array in arrays.items()}
     return NetworkOutputs(on_device["logits"], on_device.get("features"))

@@ -163,6 +163,22 @@ def logits_and_features(model: nn.Module, pixels: Tensor) -> tuple[Tensor, Tenso
     return logits, features if features.ndim == 2 and same else None
 
 
+def logits_difference(logits: Tensor, others: Tensor) -> float:
+    """Return the largest difference of logits (n, classes) from others, relative to their spread.
+
+    A common offset of all logits of an image, and its rounding in float32, do not count.
+    """
+    if logits.shape != others.shape:
+        return float("inf")
+    rounding = 4 * torch.finfo(torch.float32).eps * float(others.abs().max())
+    one, other = (
+        z - z.mean(dim=1, keepdim=True) if z.shape[1] > 1 else z
+        for z in (logits.double(), others.double())
+    )
+    difference = float((one - other).abs().max()) - rounding
+    return difference / max(float(other.abs().max()), torch.finfo(torch.float32).tiny)
+
+
 def last_linear(model: nn.Module) -> nn.Linear | None:
     """Return the last linear layer: module `classifier` if the model has one, else of all."""
     module = getattr(model, "classifier", model)

@@ -318,6 +318,8 @@ def test_the_protocol_of_an_attack_names_its_own_loss(network, subject_of, image
         ({"eps": -0.1}, "eps is -0.1; it must be 0 or more"),
         ({"eps": "nan"}, "eps is 'nan'; it must be finite"),
         ({"steps": 0}, "steps is 0; it must be 1 or more"),
+        ({"algorithm": "SPSA", "parameters": ("nb_sample=0",)}, "nb_sample is 0; it must be 1 or"),
+        ({"algorithm": "VMIFGSM", "parameters": ("N=0",)}, "N is 0; it must be 1 or more"),
         ({"steps": 5, "algorithm": "FGSM"}, "unknown parameter of FGSM 'steps'"),
         ({"restarts": 0}, "--restarts is 0"),
         ({"restarts": 2, "algorithm": "AutoAttack"}, "AutoAttack's standard version has 1"),

@@ -22,6 +22,8 @@ from sdd_eval.records import ModelSpec
 #: Detectors that need no gradient.
 FORWARD_ONLY = ("msp", "max_logit", "energy", "entropy", "mahalanobis", "knn", "vim", "react")
 SPEC = ModelSpec("counting", 4, (0.0,) * 3, (1.0,) * 3, 6)
+#: Images of the passes that check the network before an evaluation.
+CHECK = 8
 #: Images of the pass that checks that the network computes what is cached.
 PROBE = 2
 
@@ -58,7 +60,7 @@ def evaluated(tmp_path):
         Counting.seen = 0
         more = {"cache": tmp_path / "cache", "fold": False, "spec": SPEC, **more}
         run = sdd_eval.evaluate(model, evaluator, data=data, **more)
-        return run, Counting.seen
+        return run, Counting.seen - CHECK
 
     return evaluate
 

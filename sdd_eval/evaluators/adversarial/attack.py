@@ -104,7 +104,7 @@ class Attack(Evaluator):
         self.check()
         if self.audit:
             return self._audit().collect(subject, self.validation_set)
-        threat = self.threat(subject.spec.classes)
+        threat = self.threat(subject.spec.classes, subject.spec.channels)
         logits, arrays = adversarial.clean(subject, self.validation_set)
         arrays |= adversarial.under_attack(subject, threat, logits, arrays)
         return arrays | Arrays(threat=asdict(threat), classes=subject.spec.classes)
@@ -119,15 +119,14 @@ class Attack(Evaluator):
                 raise InputError(f"{flag} is {value}, but --audit has its own radii; leave it out")
         return audit_of(self.steps, self.restarts, self.parameters, self.transfer_from)
 
-    def threat(self, classes: int) -> Threat:
-        """Return the threat model of these settings for a network with so many classes."""
+    def threat(self, classes: int, channels: int = 3) -> Threat:
+        """Return the threat model for a network of so many classes and image channels."""
         if classes < 2:
             raise InputError("the network has one class; an attack needs two or more")
         common = {"eps": self.eps, "steps": self.steps, "alpha": self.alpha}
         restarts = 1 if self.restarts is None else self.restarts
-        return threat_of(
-            self.algorithm, common, self.parameters, restarts=restarts, classes=classes
-        )
+        sizes = {"classes": classes, "channels": channels}
+        return threat_of(self.algorithm, common, self.parameters, restarts=restarts, **sizes)
 
     def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
         """Yield `attack_right_before`, and per temperature `attack_accuracy` and its checks."""

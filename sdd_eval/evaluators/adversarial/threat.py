@@ -43,12 +43,27 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 #: Parameters with an integer default that accept any number.
 REAL = ("c", "kappa", "scale", "lam", "nsig")
+#: Parameters that count something; with 0 of it an attack returns NaN or the clean images.
+COUNTED = (
+    *("steps", "n_queries", "n_restarts", "restarts", "eot_iter", "max_iterations", "pixels"),
+    *("binary_search_steps", "nb_sample", "nb_iter", "popsize", "inf_batch", "N", "m"),
+    *("len_kernel", "num_iter_set", "noise_batch_size", "batch_max"),
+)
 #: Parameters that are the size of the ball.
 SIZES = ("eps", "max_epsilon")
 #: AutoAttack targets the nine classes with the largest logits, other than the label.
 TARGETED_CLASSES = 10
 #: Fewest classes: losses of the four largest logits; a target among the first ten classes.
 FEWEST_CLASSES = {AUTOATTACK: 4, ENSEMBLE: 4, "APGDT": 4, "JSMA": 10}
+
+#: Attacks whose kernels are made for three channels.
+THREE_CHANNELS = ("TIFGSM", "PIFGSM", "PIFGSMPP")
+#: Why images of an attack may leave its ball or the box, in torchattacks 3.5.
+FAULTS = dict.fromkeys(
+    ("EADL1", "EADEN"),
+    "it takes a gradient step on the clean images themselves, which leaves [0, 1] where gradients "
+    "are large",
+)
 
 #: The protocol of numbers before an attack.
 CLEAN = {"definition": "clean images, accuracy against the true labels"}
@@ -134,6 +149,7 @@ def threat_of(
     *,
     restarts: int = 1,
     classes: int,
+    channels: int = 3,
 ) -> Threat:
     """Return the threat model of an attack, with its defaults except for the given parameters.
 
@@ -143,9 +159,11 @@ def threat_of(
         parameters: further parameters, each KEY=VALUE.
         restarts: how many times the attack is run on images that it has not broken.
         classes: number of classes of the network.
+        channels: number of channels of its images.
 
     Raises:
-        InputError: unknown attack or parameter, or invalid value.
+        InputError: unknown attack or parameter, invalid value, or an attack that such a network
+            does not allow.
     """
     attack = _canonical(name)
     values = _defaults(attack, classes)
@@ -168,7 +186,7 @@ def threat_of(
     if restarts > 1 and attack == AUTOATTACK:
         raise InputError(f"--restarts is {restarts}; AutoAttack's standard version has 1")
     threat = Threat(attack, values.get("norm") or NORMS.get(attack, "Linf"), values, restarts)
-    _check(threat, classes)
+    _check(threat, classes, channels)
     return threat
 
 
@@ -226,19 +244,24 @@ def _number(key: str, given: Any, *, whole: bool) -> Any:
     return number
 
 
-def _check(threat: Threat, classes: int) -> None:
-    """Raise InputError for an invalid size, number of steps or number of classes."""
+def _check(threat: Threat, classes: int, channels: int) -> None:
+    """Raise InputError for an invalid size, or number of steps, classes or channels."""
     size, values = threat.epsilon, threat.parameters
     if size is not None and size < 0:
         raise InputError(f"eps is {size:g}; it must be 0 or more")
     if size is not None and size > 1 and threat.norm == "Linf":
         raise InputError(f"eps is {size:g} in pixels of [0, 1]; do you mean {size:g}/255?")
-    for name in ("steps", "n_queries", "n_restarts"):
+    for name in COUNTED:
         if values.get(name, 1) < 1:
             raise InputError(f"{name} is {values[name]}; it must be 1 or more")
     fewest = FEWEST_CLASSES.get(threat.attack, 3 if values.get("loss") == "dlr" else 2)
     if classes < fewest:
         raise InputError(f"{threat.attack} needs {fewest} classes; the network has {classes}")
+    if threat.attack in THREE_CHANNELS and channels != 3:
+        raise InputError(
+            f"{threat.attack} of torchattacks works on three channels only, the images have "
+            f"{channels}; use another attack, such as MIFGSM"
+        )
     if not 2 <= values.get("n_classes", classes) <= classes:
         raise InputError(f"n_classes is {values['n_classes']}; the network has {classes} classes")
 

@@ -22,9 +22,11 @@ import torchattacks
 from numpy.typing import NDArray
 
 from sdd_eval.device import full_float32
+from sdd_eval.errors import InputError, one_line
 from sdd_eval.evaluators.adversarial.threat import (
     AUTOATTACK,
     ENSEMBLE,
+    FAULTS,
     ROUNDING,
     TARGETED_CLASSES,
     Threat,
@@ -52,7 +54,11 @@ class AttackedNetwork(torch.nn.Module):
         # torchattacks reads the device from the first parameter, and prints if there is none.
         self.device_of = torch.nn.Parameter(torch.empty(0, device=device), requires_grad=False)
         self.model, self.temperature, self.gradients = model, temperature, 0
-        self.eval()  # otherwise torchattacks would put the network back into train mode
+        self.training = False
+
+    def train(self, mode: bool = True) -> AttackedNetwork:
+        """Stay in eval mode: torchattacks sets the mode, and exported networks have none."""
+        return self
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return logits / T (n, classes)."""
@@ -144,8 +150,17 @@ def runner(threat: Threat, network: AttackedNetwork, seed: int, loss: LossGradie
         takes_seed = name in ("APGD", "APGDT", "FAB", "Square", "AutoAttack")
         parameters = {**threat.parameters, **({"seed": seed} if takes_seed else {})}
         with seeded(seed, str(pixels.device)), torch.enable_grad(), full_float32(), loss:
-            attack = getattr(torchattacks, name)(network, **parameters)
-            attacked: torch.Tensor = attack(pixels, labels)
+            try:
+                attacked: torch.Tensor = getattr(torchattacks, name)(network, **parameters)(
+                    pixels, labels
+                )
+            except (InputError, torch.OutOfMemoryError):
+                raise
+            except Exception as error:  # torchattacks may raise any error
+                raise InputError(
+                    f"{name} of torchattacks fails on this network: {one_line(error)}; use another "
+                    "attack or other parameters"
+                ) from error
         return attacked
 
     return run
@@ -208,7 +223,10 @@ def _checked(part: Part, pixels: torch.Tensor, attacked: torch.Tensor) -> torch.
         outside |= distance > size * (1 + ROUNDING) + ROUNDING
     if outside.any():
         count, attack = int(outside.sum()), part.threat.attack
-        raise RuntimeError(f"{count} images attacked by {attack} are outside their ball or [0, 1]")
+        problem = f"{count} images attacked by {attack} are outside their ball or [0, 1]"
+        if attack in FAULTS:
+            raise InputError(f"{problem}: {FAULTS[attack]} (torchattacks 3.5); use another attack")
+        raise RuntimeError(problem)
     return attacked
 
 

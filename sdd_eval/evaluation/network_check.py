@@ -1,0 +1,233 @@
+"""Checks of a network on a few images before an evaluation, and adapters of its input and output.
+
+Numbers are only those of a network if it returns logits that are a function of one image. A network
+that returns probabilities, or whose outputs are random or depend on the rest of the batch, would be
+evaluated without an error and to wrong numbers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sdd_eval.data.images import ImageSet
+from sdd_eval.device import full_float32
+from sdd_eval.errors import InputError, one_line
+from sdd_eval.evaluation.request import Outputs
+from sdd_eval.evaluators.subject import Subject, check_shape
+from sdd_eval.models.network import logits_difference
+from sdd_eval.records import ModelSpec
+
+#: Number of images that are checked.
+IMAGES = 4
+#: Largest accepted difference of an image's logits between two passes, relative to their spread.
+#: Rounding in float32 is below 1e-4, the effect of dropout or of batch statistics above 3e-2.
+TOLERANCE = 1e-2
+#: The same for networks that compute in 16 bits, or whose activations are quantised by batch.
+COARSE_TOLERANCE = 5e-2
+#: How logits change that are random or depend on the batch, and what to do.
+RANDOM = ("from one pass to the next", "switch its randomness off in eval mode")
+OF_BATCH = (
+    "with the other images of its batch",
+    "give it running statistics, or train and evaluate without batch statistics",
+)
+#: Largest difference of 1 from a sum of probabilities.
+SUM_TOLERANCE = 1e-3
+
+
+class LogProbabilities(nn.Module):
+    """The log of a network's probabilities, whose softmax they are; 0 as the smallest normal."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.training = model, False
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return log probabilities (n, classes)."""
+        probabilities: Tensor = self.model(pixels)
+        return probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log()
+
+
+class CopiedInput(nn.Module):
+    """A network that changes its input in place, run on a copy of it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.training = model, False
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return logits (n, classes)."""
+        logits: Tensor = self.model(pixels.clone())
+        return logits
+
+
+@dataclass(frozen=True)
+class NetworkCheck:
+    """The check of a network on images of the test set."""
+
+    name: str
+    spec: ModelSpec
+    images: ImageSet
+    device: str
+    outputs: Outputs | None = None
+    """What the network returns; None is logits, and refuses what looks like probabilities."""
+    warnings: list[str] = field(default_factory=list)
+    """Receives the warnings of the check."""
+
+    def __call__(self, model: nn.Module) -> nn.Module:
+        """Return the network to evaluate, with an adapter if it needs one.
+
+        Raise InputError for a network that fails on the images, returns something else than logits,
+        or is not a function of one image. Costs two passes over a few images.
+        """
+        check_shape(self.images, self.spec)
+        if not len(self.images):
+            return model
+        rows = np.unique(np.linspace(0, len(self.images) - 1, IMAGES).astype(np.int64))
+        rows = np.resize(rows, IMAGES)  # fewer images are repeated
+        pixels = next(iter(self.images.batches(IMAGES, rows, self.device))).float().div_(255)
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), full_float32():
+            version = pixels._version
+            outputs = outputs_of(model, pixels, self.name, self.spec.classes)
+            if pixels._version != version:
+                return self(CopiedInput(model))
+            if self.outputs != "logits":
+                self._check_probabilities(outputs)
+            warning = _check_function(model, pixels, outputs, self.name)
+            self.warnings.extend([warning] if warning else [])
+        return LogProbabilities(model) if self.outputs == "probabilities" else model
+
+    def _check_probabilities(self, outputs: Tensor) -> None:
+        """Raise InputError if outputs are probabilities without being said to be, or are none."""
+        values = outputs.double()
+        inside = bool(((values >= 0) & (values <= 1 + SUM_TOLERANCE)).all())
+        sums = bool(((values.sum(dim=1) - 1).abs() <= SUM_TOLERANCE).all())
+        if self.outputs == "probabilities" and not (inside and sums):
+            raise InputError(
+                f"--outputs is probabilities, but rows of the outputs of {self.name} are not "
+                "numbers from 0 to 1 that sum to 1; leave it out"
+            )
+        if self.outputs is None and inside and sums and outputs.shape[1] > 1:
+            raise InputError(
+                f"{self.name} returns probabilities (rows from 0 to 1 that sum to 1), not logits; "
+                "set --outputs probabilities, which takes their log, or logits if they are logits"
+            )
+
+
+def outputs_of(model: nn.Module, pixels: Tensor, name: str, classes: int | None = None) -> Tensor:
+    """Return the network's outputs (n, classes) of pixels (n, channels, side, side).
+
+    Raise InputError if it fails, or returns something else; torch's errors of memory pass.
+    """
+    shape = " × ".join(map(str, pixels.shape[1:]))
+    try:
+        outputs = model(pixels)
+    except (InputError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # any network may raise any error
+        raise InputError(f"{name} does not accept images of {shape}: {one_line(error)}") from error
+    size = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(pixels):
+        number = "one image" if len(pixels) == 1 else f"{len(pixels)} images"
+        raise InputError(f"{name} returns {size} for {number}, not logits ({len(pixels)}, classes)")
+    if not outputs.is_floating_point():
+        raise InputError(f"{name} returns {outputs.dtype}, not logits in floating point")
+    if classes is not None and outputs.shape[1] != classes:
+        raise InputError(f"{name} returns {outputs.shape[1]} logits; its spec has {classes}")
+    return outputs
+
+
+def _check_function(model: nn.Module, pixels: Tensor, outputs: Tensor, name: str) -> str:
+    """Raise InputError if logits differ in another pass, in which the batch differs too.
+
+    Returns a warning, if a small difference has a known cause, or an empty text.
+    """
+    by_batch = any("quantized.dynamic" in type(module).__module__ for module in model.modules())
+    coarse = by_batch or outputs.dtype in (torch.float16, torch.bfloat16)
+    tolerance = COARSE_TOLERANCE if coarse else TOLERANCE
+    others = torch.cat([1 - pixels[-1:], pixels[:-1]])
+    difference = logits_difference(outputs_of(model, others, name)[1:], outputs[:-1])
+    if difference > tolerance:
+        random = logits_difference(outputs_of(model, pixels, name), outputs) > tolerance
+        changes, advice = RANDOM if random else OF_BATCH
+        raise InputError(
+            f"{name} is not a function of one image: the logits of an image change {changes}"
+            f"{_culprit(model, pixels, others)}; {advice}"
+        )
+    if by_batch and difference > 0:
+        return (
+            f"{name} scales activations by the largest of the batch, so its numbers depend on the "
+            "batch size"
+        )
+    return ""
+
+
+def _culprit(model: nn.Module, pixels: Tensor, others: Tensor) -> str:
+    """Return in words the innermost module whose output differs for the same input."""
+    try:
+        calls = [_activations(model, batch) for batch in (pixels, others)]
+    except Exception:  # modules of TorchScript take no hooks
+        return ""
+    for (path, before, output), (_, before_again, again) in zip(*calls, strict=False):
+        if not _differ(before, before_again) and _differ(output, again):
+            return f" (module {path})" if path else " (in its forward, outside of all modules)"
+    return ""
+
+
+def _activations(model: nn.Module, pixels: Tensor) -> list[tuple[str, Any, Any]]:
+    """Return path, input and output of all modules in the order in which they end."""
+    calls: list[tuple[str, Any, Any]] = []
+
+    def record(path: str, _: Any, inputs: Any, output: Any) -> None:
+        calls.append((path, inputs[0] if inputs else None, output))
+
+    with contextlib.ExitStack() as hooks:
+        for path, module in model.named_modules():
+            name = f"{path} ({type(module).__name__})" if path else ""
+            hooks.callback(module.register_forward_hook(partial(record, name)).remove)
+        model(pixels)
+    return calls
+
+
+def _differ(first: Any, second: Any) -> bool:
+    """Return whether the activations of the images that both batches hold differ."""
+    if not (isinstance(first, Tensor) and isinstance(second, Tensor)) or not first.ndim:
+        return False
+    one, other = first[:-1].double(), second[1:].double()
+    if one.shape != other.shape:
+        return True
+    return bool((one - other).abs().max() > 1e-3 * one.abs().max())
+
+
+@contextlib.contextmanager
+def explain_missing_gradients(subject: Any) -> Iterator[None]:
+    """Turn an error into an InputError if the subject's network gives no gradients."""
+    try:
+        yield
+    except (RuntimeError, NotImplementedError) as error:
+        out_of_memory = isinstance(error, torch.OutOfMemoryError)
+        if out_of_memory or not isinstance(subject, Subject) or _gives_gradients(subject):
+            raise
+        raise InputError(
+            "the evaluator needs gradients of the logits with respect to the pixels, which the "
+            "network does not give, as it is quantised, runs without gradients or detaches its "
+            "logits; use an evaluator without gradients"
+        ) from error
+
+
+def _gives_gradients(subject: Subject) -> bool:
+    pixels = next(subject.pixels()).requires_grad_(True)
+    try:
+        with torch.enable_grad():
+            total = subject.model(pixels).sum()
+        (gradient,) = torch.autograd.grad(total, pixels, allow_unused=True)
+    except (RuntimeError, NotImplementedError):
+        return False
+    return gradient is not None
