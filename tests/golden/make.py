@@ -172,7 +172,7 @@ class Measured:
 
 
 def measurements(output: str) -> Table:
-    """The measurements of runs that were printed as JSON, one after another."""
+    """The measurements of a run, or a list of runs, that were printed as JSON."""
     return _unique(_measurements(output))
 
 
@@ -191,10 +191,8 @@ def _unique(rows: Iterable[tuple[tuple[str, ...], dict[str, str]]]) -> Table:
 
 
 def _measurements(output: str) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
-    decoder = json.JSONDecoder()
-    while output.strip():
-        run, end = decoder.raw_decode(output.lstrip())
-        output = output.lstrip()[end:]
+    content = json.loads(output)
+    for run in content if isinstance(content, list) else [content]:
         for item in run["measurements"]:
             key = (run["checkpoint"], item["metric"], _at(item["at"].items()))
             numbers = {"n": run["n"], **item}
