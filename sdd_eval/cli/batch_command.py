@@ -202,10 +202,10 @@ def _compare(study: Path, bar: cli.Overall) -> None:
         report.write_comparison(study, result, tuple(comparison.study_families(study)))
 
 
-def _report(study: Path, _: cli.Overall) -> None:
+def _report(study: Path, bar: cli.Overall) -> None:
     """Write the report, unless it is up to date or there is no run."""
     if run_paths(study) and report.current_report(study) is None:
-        report.write_report(study)
+        report.write_report(study, progress=bar)
 
 
 def _plan_table(planned: Sequence[studies.Planned]) -> str:
