@@ -209,7 +209,6 @@ def test_a_method_trains_with_the_sd_dropout_term_and_logs_its_terms(name, tmp_p
 
     method = plugins.load("methods", name)
     assert method.__dataclass_params__.frozen
-    assert method().name == name
     assert {f.name for f in dataclasses.fields(method)} <= attribute_docs(method).keys()
     recipe = Recipe(
         method=name,
