@@ -36,6 +36,7 @@ COMMANDS = {
     "import": "convert existing weights to a checkpoint and check their accuracy",
     "batch": "run all missing trainings and evaluations of a study file",
     "report": "write the report of a study: an HTML page, CSV tables and figures",
+    "verify": "recompute a report from its runs: numbers, tables, comparisons, page",
     "compare": "compare networks on the same images: differences, intervals, tests",
     "paper": "compare measured numbers with the tables and claims of the paper",
     "proposition": "check Lemma 1 and Proposition 1 of the paper numerically",

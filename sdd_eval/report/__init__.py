@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         formatted_rows,
     )
     from sdd_eval.report.text.headline import headline_text
+    from sdd_eval.report.verify import verify_report
     from sdd_eval.report.write import current_report, write_comparison, write_report
 else:
     __getattr__, __all__ = lazy_exports(__name__)

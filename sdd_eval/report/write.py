@@ -49,11 +49,13 @@ def write_report(
     into: Path | None = None,
     style: Path | None = None,
     progress: Progress | None = None,
+    figures: bool = True,
 ) -> Path:
     """Write tables as CSV and LaTeX, figures, and the page `index.html`; return the page's path.
 
     The report is on one study folder or several, and in the folder `into`, by default the first of
-    them. `style` is a matplotlib style file. Figures that have not changed are not drawn again.
+    them. `style` is a matplotlib style file. Figures that have not changed are not drawn again;
+    without `figures` there are none.
     Raise InputError if a folder is missing or has no readable run, or the report cannot be written;
     the files of the old report are then unchanged.
     """
@@ -67,10 +69,12 @@ def write_report(
     comparable = comparable_results(results)
     sections, warnings = comparison_sections(folders, results, folder)
     cache = read_cache(folder / "figures")
-    figures, failures = draw_figures(
-        plugins.names("figures"), comparable, arrays, style, progress, cache
-    )
-    drawn = [draw_comparison(entry, comparable, arrays, style, cache) for entry in sections]
+    names = plugins.names("figures") if figures else ()
+    single, failures = draw_figures(names, comparable, arrays, style, progress, cache)
+    drawn = [
+        draw_comparison(entry, comparable, arrays, style, cache) if figures else ([], [])
+        for entry in sections
+    ]
     compared = list(zip(sections, (of_pair for of_pair, _ in drawn), strict=True))
     content = PageContent(
         title=_title(collection),
@@ -78,14 +82,14 @@ def write_report(
         results=results,
         protocols=protocols,
         comparable=comparable,
-        figures=_non_empty(figures),
+        figures=_non_empty(single),
         failures=[*warnings, *failures, *(text for _, failed in drawn for text in failed)],
         headline=headline(results, _stored(sections)),
         paper=paper_rows(results, collection.runs),
         comparisons=[(section, _non_empty(of_pair)) for section, of_pair in compared],
     )
     all_figures = [
-        *figures,
+        *single,
         *(figure for of_pair, _ in drawn for figure in of_pair),
     ]
     files = _text_files(content) | _figure_files(all_figures)
