@@ -11,9 +11,10 @@ from typing import Annotated
 import tyro
 
 from sdd_eval import report
-from sdd_eval.cli.flags import Inputs, parse
+from sdd_eval.cli.flags import Inputs, Threads, parse
 from sdd_eval.cli.terminal import table
 from sdd_eval.data.root import data_root
+from sdd_eval.device import set_threads
 from sdd_eval.errors import InputError
 
 
@@ -26,11 +27,13 @@ class Flags:
     all: bool = False
     """Also list the runs whose numbers hold."""
     storage: Inputs = field(default_factory=Inputs)
+    compute: Threads = field(default_factory=Threads)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Print the checks of each folder; return 1 if a part differs."""
     flags = parse(Flags, arguments, "verify")
+    set_threads(flags.compute.threads)
     if not flags.folder:
         raise InputError("no folder is named; use: sdd-eval verify FOLDER…, as reports/default")
     counts: Counter[str] = Counter()
