@@ -6,15 +6,13 @@ every format. This module imports matplotlib; `sdd_eval.figures` exports it lazi
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import io
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, cast
 
 import numpy as np
-from fontTools.subset import Options
 from matplotlib import rcParams
 from matplotlib.artist import Artist
 from matplotlib.backend_bases import FigureCanvasBase, GraphicsContextBase, RendererBase
@@ -47,7 +45,7 @@ def figure_files(figure: Figure, kinds: Iterable[str] = tuple(_METADATA)) -> dic
     Fonts are embedded. The figure must be in the style that it was created in; it has its layout,
     in points of print, afterwards.
     """
-    with house_style(), warnings.catch_warnings(), _without_layout_tables():
+    with house_style(), warnings.catch_warnings():
         # a script that the font lacks is drawn as boxes; the report has the name as text
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         rcParams["savefig.bbox"] = None  # the width is that of a column
@@ -156,17 +154,3 @@ def _scaled(value: Any, scale: float, renderer: Any, frames: dict[Any, Any]) -> 
     if path is not None:
         context.set_clip_path(TransformedPath(path, _scaled(transform, scale, renderer, frames)))
     return context
-
-
-@contextlib.contextmanager
-def _without_layout_tables() -> Iterator[None]:
-    """Embed fonts without tables that lay out text: a PDF positions each glyph itself.
-
-    To subset these tables takes a third of the time of writing a PDF file.
-    """
-    default = Options._drop_tables_default
-    Options._drop_tables_default = [*default, "GDEF", "GPOS", "GSUB", "kern"]
-    try:
-        yield
-    finally:
-        Options._drop_tables_default = default

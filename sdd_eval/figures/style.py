@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.errors import InputError
+from sdd_eval.figures.fonts import reduced_font
 from sdd_eval.figures.selection import group_names, with_sd_dropout
 
 if TYPE_CHECKING:
@@ -30,9 +31,8 @@ HATCHES = ("", "////", "----", "xxxx", "\\\\\\\\", "++++")
 #: The smallest text size of any figure, in points.
 SMALL = 7
 
-_SALT = "sdd_eval"
+FAMILY, _SALT = "DejaVu Sans", "sdd_eval"
 _RC: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -127,7 +127,8 @@ def house_style(style: Path | None = None, width: float | None = None) -> Iterat
     import matplotlib.style
 
     nested = style is None and matplotlib.rcParams["svg.hashsalt"] == _SALT
-    with matplotlib.rc_context({} if nested else _RC):
+    family = {"font.family": [reduced_font(FAMILY), FAMILY]}
+    with matplotlib.rc_context({} if nested else _RC | family):
         if style is not None:
             matplotlib.rcParams.update(read_style(style))
         if width is not None:

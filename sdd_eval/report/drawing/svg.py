@@ -28,7 +28,7 @@ _WORD = re.compile(
 _CLIPPED = re.compile(
     r'(?:<(?:path|use)[^>]*?( clip-path="[^"]*")[^>]*/>)(?:<(?:path|use)[^>]*\1[^>]*/>)+'
 )
-_GLYPH = re.compile(r'<path id="(DejaVu[^"]+)"(?: d="([^"]*)")? transform="scale\(([^)]+)\)"/>')
+_GLYPH = re.compile(r'<path id="([^"]+)"(?: d="([^"]*)")? transform="scale\(([^)]+)\)"/>')
 _CLIP = re.compile(
     r'<clipPath id="([^"]+)"><rect x="([^"]+)" y="([^"]+)" width="([^"]+)" height="([^"]+)"/>'
     r"</clipPath>"
@@ -58,7 +58,7 @@ class SharedSvg:
             return f' class="{self.styles.setdefault(match[1], f"s{len(self.styles)}")}"'
 
         body = _GLYPH.sub(glyph, body).replace("<defs></defs>", "")
-        body = re.sub(r'href="#(DejaVu[^"]+)"', lambda m: f'href="#{names.get(m[1], m[1])}"', body)
+        body = re.sub(r'href="#([^"]+)"', lambda m: f'href="#{names.get(m[1], m[1])}"', body)
         body = re.sub(r' style="([^"]*)"', style, body)
         return _WORD.sub(self._word, body)
 
