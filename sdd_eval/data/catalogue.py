@@ -234,7 +234,8 @@ def _regenerated(root: Path, clean: ImageSet) -> CorruptedSet:
     if not present_corruptions(folder):
         return data.GeneratedCorruptions(clean)
     marker = read_regenerated(folder)
-    if marker and marker.source.fingerprint not in (None, clean.fingerprint):
+    source = getattr(clean, "original", clean)  # without labels by another network's classes
+    if marker and marker.source.fingerprint not in (None, source.fingerprint):
         raise InputError(
             f"{folder} was rendered from other images than {clean.name} has now; delete it and "
             f"run `sdd-eval data corrupt {clean.name}`"

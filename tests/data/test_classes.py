@@ -165,3 +165,17 @@ def test_check_names_an_absent_set_after_the_others(tmp_path, capsys):
     captured = capsys.readouterr()
     assert "2 classes: cat 3, dog 3" in captured.out
     assert "dtd was not found" in captured.err
+
+
+def test_corruptions_of_a_set_with_labels_by_name_have_these_labels(tmp_path):
+    from sdd_eval.data.corruption.writer import write_corrupted
+
+    write_grey(tmp_path / "pets", {"cat": 10, "dog": 20})
+    original = catalogue.load_images("pets", tmp_path)
+    images, _ = in_network_order(original, ("dog", "emu", "cat"), 3)
+    rendered = catalogue.load_corrupted("", tmp_path, clean=images)
+    assert rendered.cell("fog", 1).labels.tolist() == [2, 2, 2, 0, 0, 0]
+    write_corrupted(original, tmp_path / "pets-C-regenerated", corruptions=("contrast",))
+    stored = catalogue.load_corrupted("", tmp_path, clean=images)
+    assert stored.cell("contrast", 1).labels.tolist() == [2, 2, 2, 0, 0, 0]
+    assert stored.class_names == ("dog", "emu", "cat")
