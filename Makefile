@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-docs parity lint docs paper-small clean
+.PHONY: demo test test-oldest test-docs parity lint docs paper-small clean
 
 demo: $(VENV)/.installed  ## train, measure and report on images that ship with scikit-learn
 	$(BIN)/sdd-eval quickstart
 
 test: $(VENV)/.installed-test  ## the test suite
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-oldest: $(VENV)/.installed-test  ## the suite on the oldest and newest supported versions
+	$(BIN)/python tests/supported_versions.py
 
 test-docs: $(VENV)/.installed-test  ## execute the tutorial and the long guides
 	$(BIN)/pytest -m docs -n 2 --dist loadfile --no-loadscope-reorder tests/docs

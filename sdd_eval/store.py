@@ -229,8 +229,12 @@ class StoredArrays(Arrays):
         import numpy as np
 
         try:
-            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                yield arrays
+            with self.path.open("rb") as file:
+                arrays = np.load(file, allow_pickle=False)
+                if isinstance(arrays, np.ndarray):
+                    raise ValueError("it is a single array, not an archive of arrays")
+                with arrays:
+                    yield arrays
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise InputError(f"cannot read {self.path}: {error}") from error
 

@@ -18,8 +18,8 @@ class Bound:
 
     accepted: str
     holds: Callable[[float], bool]
-    largest: float = math.inf
-    reason: str = ""
+    largest: float = 1e38
+    reason: str = "larger numbers overflow in the arithmetic of 32 bits"
 
     def at_most(self, largest: float, reason: str) -> Bound:
         """Return the bound with a largest accepted value."""
@@ -73,8 +73,8 @@ images almost all bins are empty
     if finite or not bound.holds(value):
         raise InputError(f"{name} is {value}; it must be {finite}{bound.accepted}")
     if value > bound.largest:
-        largest = f"at most {bound.largest:,}: {bound.reason}"
-        raise InputError(f"{name} is {value}; it must be {largest}")
+        largest = f"{bound.largest:,}" if isinstance(bound.largest, int) else f"{bound.largest:g}"
+        raise InputError(f"{name} is {value}; it must be at most {largest}: {bound.reason}")
 
 
 def check_milestones(milestones: Sequence[int] | None) -> None:

@@ -22,7 +22,7 @@ from sdd_eval.device import available_threads
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators.cache import entries, max_bytes, outputs_folder, trim
 from sdd_eval.metrics.corruption import NINETEEN
-from sdd_eval.validation import THREADS, bounded
+from sdd_eval.validation import FROM_0, THREADS, bounded
 
 Names = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="NAME…")]
 
@@ -65,7 +65,7 @@ class CorruptFlags(RootFlags):
     """The data set whose test images are corrupted."""
     corruptions: tuple[str, ...] = ()
     """Names of corruptions; default: all 19."""
-    seed: int = 0
+    seed: int = bounded(0, FROM_0)
     """Seed of all random numbers."""
     frost_photographs: tuple[Path, ...] = ()
     """Photographs of frost, or folders of them; default: synthetic frost, about as strong. Of the

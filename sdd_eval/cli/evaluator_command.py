@@ -21,7 +21,7 @@ from sdd_eval.metrics.registry import metric
 from sdd_eval.object_detection.recipe import EVALUATION_BATCH_SIZE
 from sdd_eval.records import OBJECT_DETECTION, Measurement, encode
 from sdd_eval.store import folder_name
-from sdd_eval.validation import FROM_1, bounded
+from sdd_eval.validation import FROM_0, FROM_1, bounded
 
 #: Of a run with more numbers than this, only the most important ones are printed.
 MAX_ROWS = 24
@@ -35,7 +35,7 @@ class Data:
     """Test set, or a folder of images; default: the test set of the training data."""
     limit: int | None = bounded(None, FROM_1)
     """Evaluate on at most this many images, a seeded subset balanced by class; default: all."""
-    seed: int = 0
+    seed: int = bounded(0, FROM_0)
     """Seed of the subset and of all other random numbers."""
 
 
@@ -84,9 +84,10 @@ def run(name: str, arguments: Sequence[str]) -> int:
     former = FORMER_NAMES.get(name, FormerNames()).settings
     flags: Any = parse(_flags(evaluator), arguments, command, description, former)
     request = _request(flags, command)
+    parent = flags.storage.checkpoints
+    folders = [checkpoints.find_folder(checkpoint, parent) for checkpoint in flags.checkpoint]
     runs = []
-    for name in flags.checkpoint:
-        folder = checkpoints.find_folder(name, flags.storage.checkpoints)
+    for folder in folders:
         with cli.Bar(f"{request.evaluator.name} {folder.name}: ", "images") as bar:
             outcome = evaluation.evaluate_checkpoint(folder, request, bar)
         runs.append(encode(outcome.run))

@@ -180,7 +180,8 @@ class Small(Table, frozen=True, kw_only=True):
         if isinstance(value, dict):
             return {name: self.replaced(item) for name, item in value.items()}
         if isinstance(value, list):
-            return list(dict.fromkeys(map(self.replaced, value)))
+            items = [self.replaced(item) for item in value]
+            return [item for index, item in enumerate(items) if item not in items[:index]]
         return self.name(value) if isinstance(value, str) else value
 
 

@@ -110,6 +110,9 @@ def runs(folder: Path) -> list[Path]:
         ("train --dataset digits --drop-rate 1.0", "--drop-rate is 1.0; it must be 0 or more and"),
         ("train --dataset digits --temperature 0", "--temperature is 0.0; it must be above 0"),
         ("train --dataset digits --epochs 0", "--epochs is 0; it must be 1 or more"),
+        ("train --dataset digits --weight-decay 1e300", "1e+300; it must be at most 1e+38: larger"),
+        (f"accuracy {NAME} --seed -1", "--seed is -1; it must be 0 or more"),
+        ("data corrupt digits --seed -1", "--seed is -1; it must be 0 or more"),
         ("train --dataset digits --smoothing 0.2", "--smoothing"),
         (
             "train --dataset digits --method cs-kd --smoothing=0.1",
@@ -142,6 +145,19 @@ def runs(folder: Path) -> list[Path]:
 )
 def test_a_mistake_is_one_line_that_names_it(command, message, refused):
     assert message in refused(command)
+
+
+def test_an_unknown_checkpoint_is_refused_before_the_first_one_is_evaluated(here, refused):
+    assert "unknown checkpoint 'nothing'" in refused(f"accuracy {NAME} nothing")
+    assert runs(here) == []
+
+
+def test_a_folder_that_contains_the_data_root_is_not_linked_into_it(here, refused):
+    for number in range(2):
+        picture(here / f"images/{'ab'[number]}/{number}.png")
+    message = refused(f"data add new {here / 'images'} --data-root {here / 'images/a'}")
+    assert "contains the data root; choose another --data-root" in message
+    assert [path.name for path in (here / "images/a").iterdir()] == ["0.png"]
 
 
 def test_a_refused_training_leaves_no_folder(here, refused):

@@ -32,7 +32,7 @@ def add(name: str, path: Path, root: Path) -> Status:
     `labels`, or a corrupted test set in CIFAR-C's layout. Raise InputError if `path` does not exist
     or is not such a set, the set exists already, or the disk cannot be written.
     """
-    path, target = path.expanduser(), _catalogued(name)
+    path, target = Path(os.path.expanduser(path)), _catalogued(name)
     with file_errors("find", path):
         if not path.exists():
             raise InputError(f"{path} does not exist")
@@ -111,6 +111,8 @@ def _candidates(folder: str, source: Path) -> Iterator[tuple[Path, str]]:
 
 def _put(folder: Path, final: Path, *, linked: bool) -> None:
     refuse_existing(final)
+    if linked and final.parent.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{folder} contains the data root; choose another --data-root")
     with file_errors("write", final):
         final.parent.mkdir(parents=True, exist_ok=True)
         if linked:
