@@ -136,7 +136,7 @@ def house_style(style: Path | None = None, width: float | None = None) -> Iterat
         yield
 
 
-def read_style(path: Path) -> dict[str, Any]:
+def read_style(path: Path) -> dict[Any, Any]:
     """Return the parameters of a matplotlib style file.
 
     Raises:
@@ -146,22 +146,21 @@ def read_style(path: Path) -> dict[str, Any]:
 
     if not path.is_file():
         raise InputError(f"--style {path} is not a file; give a matplotlib style file")
-    ignored = _Messages()
+    ignored, values = _Messages(), dict[Any, Any]()
     logger = logging.getLogger("matplotlib")
     logger.addHandler(ignored)
     try:
-        values = matplotlib.rc_params_from_file(
-            path, fail_on_error=True, use_default_template=False
+        values.update(
+            matplotlib.rc_params_from_file(path, fail_on_error=True, use_default_template=False)
         )
     except Exception as error:  # matplotlib raises several kinds
         ignored.messages.append(str(error))
-        values = {}
     finally:
         logger.removeHandler(ignored)
     if ignored.messages:
         reason = " ".join(ignored.messages[0].split()).partition(" You probably need")[0]
         raise InputError(f"--style {path} is not a matplotlib style file: {reason}")
-    return dict(values)
+    return values
 
 
 class _Messages(logging.Handler):

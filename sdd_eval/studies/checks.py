@@ -15,7 +15,7 @@ from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
 from sdd_eval.data.readers.cifar_c import present_corruptions
 from sdd_eval.data.splits import validation_name
 from sdd_eval.data.standardisation import standardisation_set
-from sdd_eval.errors import NotOnDisk, unknown_name
+from sdd_eval.errors import InputError, NotOnDisk, unknown_name
 from sdd_eval.evaluators.evaluator import task_of
 from sdd_eval.evaluators.settings import settings_that_load
 from sdd_eval.metrics.corruption import NINETEEN
@@ -52,19 +52,37 @@ def _check_network(arch: str, position: str, trust_code: bool) -> None:
         models.build(ModelSpec(arch, 10, (0.5,) * 3, (0.5,) * 3, 32)).stage_of(position)
 
 
-def check_evaluation(evaluator: Any, dataset: str | None, trained_on: str, lookup: Lookup) -> None:
-    """Raise InputError if an evaluator of a network to be trained needs an unknown data set.
+def check_evaluation(
+    evaluator: Any, dataset: str | None, recipe: Recipe | DetectorRecipe, lookup: Lookup
+) -> None:
+    """Raise InputError if an evaluator of a network to be trained needs data that do not exist.
 
-    One that is known but not on disk is accepted: it may be downloaded until it is needed.
+    A data set that is known but not on disk is accepted: it may be downloaded until it is needed.
     """
     root, names = lookup.data_root, getattr(evaluator, "corruptions", ())
+    if isinstance(recipe, Recipe) and dataset is not None and not recipe.validation:
+        _refuse_validation(dataset, recipe.dataset, root)
+    for setting, kind in settings_that_load(evaluator).items():
+        value = getattr(evaluator, setting)
+        if kind == "training" and value:
+            catalogue.dataset(value, root)
+        if kind == "validation" and value not in ("", "none"):
+            flag = setting.replace("_", "-")
+            raise InputError(f"--{flag} is {value!r}; leave it out, or set it to none")
     with contextlib.suppress(NotOnDisk):
-        for name in required_sets(evaluator, dataset, trained_on, root):
+        for name in required_sets(evaluator, dataset, recipe.dataset, root):
             resolved = catalogue.dataset(name, root, task_of(evaluator))
             names = [n for n in names if n not in _corruptions_of(resolved)]
     unknown = [name for name in names if name not in NINETEEN]
     if unknown:
         raise unknown_name("corruption", unknown[0], NINETEEN)
+
+
+def _refuse_validation(dataset: str, trained_on: str, root: Path) -> None:
+    """Raise InputError for the validation images of networks that are trained without any."""
+    name = catalogue.canonical_name(validation_name(trained_on))
+    if catalogue.canonical_name(dataset) == name and dataset not in catalogue.folder_names(root):
+        raise InputError(f"{dataset} needs networks trained with `validation` images")
 
 
 def _corruptions_of(resolved: catalogue.Dataset) -> tuple[str, ...]:

@@ -43,8 +43,9 @@ def trainings_of(
         table_seeds = seeds or small.seeds or table.seeds or file.seeds
         grid = combinations(table, RECIPE_FIELDS, common[0])
         for fields, seed in itertools.product(grid, table_seeds):
-            full = _recipe_of(table, fields, seed, None)
-            recipe = _recipe_of(table, small.recipe_fields(fields), seed, lookup)
+            full = _recipe_of(file, table, {**fields, "seed": seed}, None)
+            small_fields = {**small.recipe_fields(fields), "seed": seed}
+            recipe = _recipe_of(file, table, small_fields, lookup)
             fields_of = encode(recipe), (encode(full),)
             training = Training(name(recipe), recipe, *fields_of, label=table.label)
             planned.append((table_seeds.index(seed), training, table.id))
@@ -155,10 +156,14 @@ def _product(grid: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
         yield dict(zip(grid, values, strict=True))
 
 
-def _recipe_of(table: Table, fields: Mapping[str, Any], seed: int, lookup: Lookup | None) -> Recipe:
+def _recipe_of(
+    file: StudyFile, table: Table, fields: Mapping[str, Any], lookup: Lookup | None
+) -> Recipe:
     """Return the recipe of a combination, validated; errors name the line."""
-    with table.location.errors_in({**table.given(RECIPE_FIELDS), "seeds": seed}):
-        recipe = validated(Recipe(**fields, seed=seed))
+    values = {**table.given(RECIPE_FIELDS), "seeds": fields["seed"]}
+    shared = file.recipe.location, file.recipe.given(RECIPE_FIELDS)
+    with table.location.errors_in(values, shared=shared):
+        recipe = validated(Recipe(**fields))
         if ":" not in recipe.arch and recipe.arch not in plugins.names("models"):
             raise unknown_name("arch", recipe.arch, plugins.names("models"))
         if lookup is not None:

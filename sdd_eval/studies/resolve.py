@@ -41,7 +41,9 @@ def read_study(
     """
     file = read_study_file(path)
     families, gates = _families(file), tuple(_gates(file))
-    _check_names(file, lookup)
+    _check_names(file)
+    if lookup is not None:
+        _check_checkpoints(file, lookup)
     if small and file.small is None:
         raise file.location.error("the study has no [small] table, which --small needs")
     stand_in = file.small if small and file.small else Small()
@@ -118,12 +120,16 @@ def _selector(given: str) -> str:
     return selector
 
 
-def _check_names(file: StudyFile, lookup: Lookup | None) -> None:
-    """Raise InputError for an unknown checkpoint, or an unknown name that `[small]` replaces."""
-    for key, names in (("checkpoints", file.checkpoints), ("detectors", file.detectors)):
+def _check_checkpoints(file: StudyFile, lookup: Lookup) -> None:
+    """Raise InputError for an unknown checkpoint."""
+    for key in ("checkpoints", "detectors"):
         with file.location.errors_at(key):
-            for name in names if lookup is not None else ():
+            for name in getattr(file, key):
                 find_folder(name, lookup.checkpoints)
+
+
+def _check_names(file: StudyFile) -> None:
+    """Raise InputError for an unknown name that `[small]` replaces."""
     small = file.small or Small()
     for name in small.settings:
         with small.location.errors_at("settings", name):
@@ -197,10 +203,11 @@ def _check(
 ) -> None:
     """Raise InputError, with the line, if the networks of these names cannot be evaluated so."""
     evaluator = configured(evaluation.evaluator, evaluation.settings)
-    trained_on = {networks[name].recipe.dataset for name in names if name in networks}
+    recipes = [networks[name].recipe for name in names if name in networks]
+    distinct = {(r.dataset, getattr(r, "validation", 0) > 0): r for r in recipes}
     with table.location.errors_in({"dataset": table.dataset, "settings": table.settings}):
-        for dataset in sorted(trained_on):
-            check_evaluation(evaluator, evaluation.dataset, dataset, lookup)
+        for recipe in distinct.values():
+            check_evaluation(evaluator, evaluation.dataset, recipe, lookup)
         for name, kind in loaded_names(evaluator).items():
             if kind in ("checkpoint", "run") and name and name not in networks:
                 find_folder(name, lookup.checkpoints)

@@ -54,17 +54,25 @@ class Location:
             raise self.error(str(error), *key) from error
 
     @contextlib.contextmanager
-    def errors_in(self, values: Mapping[str, Any], *default: str | int) -> Iterator[None]:
+    def errors_in(
+        self,
+        values: Mapping[str, Any],
+        *default: str | int,
+        shared: tuple[Location, Mapping[str, Any]] | None = None,
+    ) -> Iterator[None]:
         """Add the line of the key that an error names, or whose value it names.
 
-        `values` are those of the table and of tables in it. Errors that name none of them get the
-        line of the table, or of the `default` key.
+        `values` are those of the table and of tables in it, `shared` those of a table that these
+        complete. Errors that name none get the line of the table, or of the `default` key.
         """
         try:
             yield
         except InputError as error:
-            _, path = min(_named(str(error), values), default=(0, default))
-            raise self.error(str(error), *path) from error
+            for location, table in filter(None, [(self, values), shared]):
+                named = list(_named(str(error), table))
+                if named:
+                    raise location.error(str(error), *min(named)[1]) from error
+            raise self.error(str(error), *default) from error
 
 
 def _named(error: str, values: Mapping[str, Any]) -> Iterator[tuple[int, KeyPath]]:

@@ -226,6 +226,12 @@ TYPOS = [
     ("[[train]]\ndataset = 'digitz'", "line 2: unknown data set 'digitz'; did you mean 'digits'?"),
     ("[[train]]\nstandardisation = 'digts'", "line 2: unknown standardisation 'digts'; did you"),
     ("[[train]]\nhidden_layers = 999", "line 2: hidden_layers is 999; it must be at most 100"),
+    ("[recipe]\n\nlr = -1\n[[train]]\nepochs = 3", "line 3: lr is -1.0; it must be above 0"),
+    ("[recipe]\ndataset = 'digitz'\n[[train]]", "line 2: unknown data set 'digitz'"),
+    (
+        "[[train]]\n[[evaluate]]\nevaluator = 'accuracy'\ndataset = 'cifar100_validation'",
+        "line 4: cifar100_validation needs networks trained with `validation` images",
+    ),
     ("checkpoints = ['gone']", "line 1: unknown checkpoint 'gone'"),
     (
         "[[train]]\n[[evaluate]]\nevaluator = 'accuracy'\n\ndataset = ['cifar100', 'nowhere']",
@@ -261,6 +267,8 @@ SETTINGS = [
     ("attack", "name = 'PGDD'", "unknown attack 'PGDD'; did you mean 'PGD'?"),
     ("attack", "parameters = ['stepz=3']", "unknown parameter of PGD 'stepz'; did you mean"),
     ("attack", "transfer-from = 'nowhere'", "--transfer-from needs --audit"),
+    ("odin", "validation-set = 'digits'", "--validation-set is 'digits'; leave it out, or set it"),
+    ("odin", "training = 'cifar1000'", "unknown data set 'cifar1000'; did you mean 'cifar100'?"),
     ("accuracy", "level = 2", "--level is 2.0; it must be between 0 and 1"),
     ("accuracy", "intervals = { resamples = 0 }", "--resamples is 0; it must be 1 or more"),
     ("accuracy", "resamples = 10_000_000", "--resamples is 10000000; it must be at most 1,000,000"),
