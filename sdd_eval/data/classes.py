@@ -33,9 +33,15 @@ def in_network_order(
     own = tuple(images.class_names)
     if images.labels is None or not own or own == tuple(names):
         return images, ()
-    if names and set(own) <= set(names) and len(set(own)) == len(own):
-        return relabelled(images, names), tuple(_of_subset(images, names))
-    return images, tuple(_of_names(images, names) if names else _of_count(images, classes))
+    if not names:
+        return images, (*_count_warning(images, classes), *text_order_warning(images))
+    if not (set(own) <= set(names) and len(set(own)) == len(own)):
+        return images, (_names_warning(own, names, images.name),)
+    partial = (
+        f"{images.name} has {len(own):,} of the network's {len(names):,} classes; its labels are "
+        "by class name, and predictions of other classes are wrong"
+    )
+    return relabelled(images, names), (partial,) if len(own) < len(names) else ()
 
 
 def relabelled(images: ImageSet, names: Sequence[str]) -> ImageSet:
@@ -89,31 +95,21 @@ def text_order_warning(images: ImageSet) -> Iterator[str]:
         )
 
 
-def _of_subset(images: ImageSet, names: Sequence[str]) -> Iterator[str]:
-    if len(images.class_names) < len(names):
-        yield (
-            f"{images.name} has {len(images.class_names):,} of the network's {len(names):,} "
-            "classes; its labels are by class name, and predictions of other classes are wrong"
-        )
-
-
-def _of_names(images: ImageSet, names: Sequence[str]) -> Iterator[str]:
-    own = images.class_names
+def _names_warning(own: Sequence[str], names: Sequence[str], data: str) -> str:
     unknown = next((name for name in own if name not in names), own[0])
     label = own.index(unknown)
     expected = repr(names[label]) if label < len(names) else "no class"
-    yield (
-        f"the classes of {images.name} are not those of the network: class {label} is {unknown!r} "
-        f"in the data set and {expected} in the network ({len(own):,} and {len(names):,} classes); "
-        "unless they mean the same, accuracy and calibration are wrong"
+    return (
+        f"the classes of {data} are not those of the network: class {label} is {unknown!r} in the "
+        f"data set and {expected} in the network ({len(own):,} and {len(names):,} classes); unless "
+        "they mean the same, accuracy and calibration are wrong"
     )
 
 
-def _of_count(images: ImageSet, classes: int) -> Iterator[str]:
+def _count_warning(images: ImageSet, classes: int) -> Iterator[str]:
     if len(images.class_names) != classes:
         yield (
             f"{images.name} has {len(images.class_names):,} classes, but the network predicts "
             f"{classes:,}; unless its labels are those of the network, accuracy and calibration "
             "are wrong"
         )
-    yield from text_order_warning(images)

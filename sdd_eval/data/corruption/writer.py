@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from msgspec import structs
 
 from sdd_eval.data.corruption import frost
 from sdd_eval.data.corruption.recipe import VERSION, require_corruption
@@ -21,42 +21,14 @@ from sdd_eval.data.corruption.rendering import Job, Render, blocks, renderer
 from sdd_eval.data.files import free_bytes
 from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.images import ImageSet
-from sdd_eval.data.readers.cifar_c import REGENERATED_FILE
+from sdd_eval.data.readers.cifar_c import REGENERATED_FILE, Regenerated, Source, read_regenerated
 from sdd_eval.errors import InputError, file_errors
 from sdd_eval.metrics.corruption import FIFTEEN, SEVERITIES
 from sdd_eval.progress import NoProgress, Progress
-from sdd_eval.records import FORMAT
-from sdd_eval.store import locked, read_record, write_atomically, write_record
+from sdd_eval.store import locked, write_atomically, write_record
 
 #: Bytes of images per rendered block.
 _BLOCK = 2**20
-
-
-@dataclass(frozen=True)
-class CleanImages:
-    """The images that were corrupted."""
-
-    name: str
-    fingerprint: str
-    origin: str
-    """Their provenance."""
-    images: int
-    image_size: int
-    channels: int
-
-
-@dataclass(frozen=True)
-class RegenerationRecord:
-    """The content of `regenerated.json`; `files` are the complete files with their sha256."""
-
-    recipe: int
-    seed: int
-    source: CleanImages
-    frost: str
-    frost_photos: str | None = None
-    """sha256 of the photographs of frost, if any."""
-    files: Mapping[str, str] = field(default_factory=dict)
-    format: int = FORMAT
 
 
 def write_corrupted(
@@ -68,7 +40,7 @@ def write_corrupted(
     frost_photos: Sequence[frost.Photo] | None = None,
     progress: Progress | None = None,
     workers: int = 1,
-) -> RegenerationRecord:
+) -> Regenerated:
     """Write the corruptions that are missing in a folder, and return its record.
 
     Until a file is complete it is called `.NAME.npy.part`, and the next call continues with it.
@@ -83,18 +55,18 @@ def write_corrupted(
     photos = frost.read_photographs(frost_photos, images.image_size)
     progress = progress or NoProgress()
     with locked(folder / REGENERATED_FILE, "writing"), renderer(workers, photos) as render:
-        record = _open_record(folder, _new_record(images, seed, photos))
+        record = _record(folder, images, seed, photos)
         # As bytes, if possible: CIFAR-100's file is then bitwise identical to the published one.
         kind = np.uint8 if images.labels.max(initial=0) < 256 else images.labels.dtype
         labels = np.tile(images.labels.astype(kind), len(SEVERITIES))
         write_atomically(folder / "labels.npy", lambda file: np.save(file, labels))
-        _require_space(images, [folder / f"{corruption}.npy" for corruption in corruptions])
+        _require_space(images, folder, corruptions)
         progress.start(f"corrupting {images.name}", len(corruptions) * len(labels))
         for corruption in corruptions:
             path = folder / f"{corruption}.npy"
             sha256 = _write(images, path, seed, render, progress)
             if record.files.get(path.name) != sha256:
-                record = replace(record, files={**record.files, path.name: sha256})
+                record = structs.replace(record, files={**record.files, path.name: sha256})
                 write_record(folder / REGENERATED_FILE, record)
     return record
 
@@ -123,15 +95,17 @@ def _write(images: ImageSet, final: Path, seed: int, render: Render, progress: P
         return file_digests(final, fresh=True).sha256
 
 
-def _require_space(images: ImageSet, files: Sequence[Path]) -> None:
+def _require_space(images: ImageSet, folder: Path, corruptions: Sequence[str]) -> None:
     """Raise InputError, before any work, if the disk has no room for the files that are missing."""
     size = len(SEVERITIES) * len(images) * images.image_size**2 * images.channels
-    parts = (_partial(path) for path in files if not path.exists())
-    needed = sum(size - (part.stat().st_size if part.exists() else 0) for part in parts)
-    if needed > free_bytes(files[0].parent):
+    paths = (folder / f"{corruption}.npy" for corruption in corruptions)
+    parts = [_partial(path) for path in paths if not path.exists()]
+    needed, free = size * len(parts), free_bytes(folder)
+    needed -= sum(part.stat().st_size for part in parts if part.exists())
+    if needed > free:
         raise InputError(
-            f"{files[0].parent} needs {needed:,} bytes, and {free_bytes(files[0].parent):,} are "
-            "free; choose fewer --corruptions or another --data-root"
+            f"{folder} needs {needed:,} bytes, and {free:,} are free; choose fewer --corruptions "
+            "or another --data-root"
         )
 
 
@@ -174,44 +148,47 @@ def _jobs(images: ImageSet, corruption: str, seed: int, done: int) -> Iterator[J
             yield {"images": pixels, "indices": indices, **where}
 
 
-def _new_record(
-    images: ImageSet, seed: int, photos: tuple[frost.Photograph, ...] | None
-) -> RegenerationRecord:
-    source = CleanImages(
-        *(images.name, images.fingerprint, images.provenance, len(images)),
-        *(images.image_size, images.channels),
+def _record(
+    folder: Path, images: ImageSet, seed: int, photos: tuple[frost.Photograph, ...] | None
+) -> Regenerated:
+    """Return the record of the folder, written if there is none; InputError if of other inputs."""
+    record = Regenerated(
+        recipe=VERSION,
+        seed=seed,
+        source=Source(
+            *(images.name, images.fingerprint, images.provenance, len(images)),
+            *(images.image_size, images.channels),
+        ),
+        frost="synthetic" if photos is None else "photographs",
+        frost_photos=None if photos is None else frost.photographs_digest(photos),
     )
-    if photos is None:
-        return RegenerationRecord(VERSION, seed, source, "synthetic")
-    digest = frost.photographs_digest(photos)
-    return RegenerationRecord(VERSION, seed, source, "photographs", digest)
+    existing = read_regenerated(folder)
+    if existing is None:
+        return _started(folder, record)
+    pairs = {
+        "recipe version": (existing.recipe, record.recipe),
+        "seed": (existing.seed, record.seed),
+        "source": (existing.source.name, record.source.name),
+        "source's content": (existing.source.fingerprint, record.source.fingerprint),
+        "frost": (existing.frost, record.frost),
+        "frost photographs": (existing.frost_photos, record.frost_photos),
+    }
+    for what, (old, new) in pairs.items():
+        if old != new:
+            raise InputError(
+                f"{folder} was made with {what} {old}, not {new}; move or delete that folder "
+                "to render it again"
+            )
+    return existing
 
 
-def _open_record(folder: Path, record: RegenerationRecord) -> RegenerationRecord:
-    """Return the record of the folder; without one, write and return the given record."""
-    path = folder / REGENERATED_FILE
-    if path.exists():
-        existing = read_record(path, RegenerationRecord)
-        pairs = {
-            "recipe version": (existing.recipe, record.recipe),
-            "seed": (existing.seed, record.seed),
-            "source": (existing.source.name, record.source.name),
-            "source's content": (existing.source.fingerprint, record.source.fingerprint),
-            "frost": (existing.frost, record.frost),
-            "frost photographs": (existing.frost_photos, record.frost_photos),
-        }
-        for what, (old, new) in pairs.items():
-            if old != new:
-                raise InputError(
-                    f"{folder} was made with {what} {old}, not {new}; move or delete that folder "
-                    "to render it again"
-                )
-        return existing
+def _started(folder: Path, record: Regenerated) -> Regenerated:
+    """Write the record of a new folder; raise InputError if it has arrays of another origin."""
     foreign = sorted(file.name for file in folder.glob("*.npy"))
     if foreign:
         raise InputError(
             f"{folder} contains {foreign[0]} but no {REGENERATED_FILE}: it was not created by "
             "sdd-eval, which does not overwrite it; move it away"
         )
-    write_record(path, record)
+    write_record(folder / REGENERATED_FILE, record)
     return record

@@ -22,6 +22,7 @@ from sdd_eval.data.images import ImageSet, Labels, MappedImages, class_indices, 
 from sdd_eval.data.provenance import ABSENT, REGENERATED, USERS_FOLDER, assess, is_verified
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.metrics.corruption import NINETEEN, SEVERITIES
+from sdd_eval.records import FORMAT
 
 #: The record in a folder that this package wrote.
 REGENERATED_FILE = "regenerated.json"
@@ -29,18 +30,29 @@ REGENERATED_FILE = "regenerated.json"
 REGENERATED_SUFFIX = "_c_regenerated"
 
 
-class _Source(msgspec.Struct, frozen=True):
+class Source(msgspec.Struct, frozen=True):
+    """The images that were corrupted; `origin` is their provenance."""
+
+    name: str = ""
     fingerprint: str | None = None
+    origin: str = ""
+    images: int = 0
+    image_size: int = 0
+    channels: int = 0
 
 
 class Regenerated(msgspec.Struct, frozen=True):
-    """What `regenerated.json` says of the images: how they were rendered, and from which."""
+    """The content of `regenerated.json`: how the images were rendered, and from which."""
 
     recipe: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 1
+    seed: int = 0
+    source: Source = Source()
     frost: Literal["synthetic", "photographs", "official"] = "synthetic"
+    frost_photos: str | None = None
+    """sha256 of the photographs of frost, if any."""
     files: Mapping[str, str] = {}
     """The sha256 of each complete file."""
-    source: _Source = _Source()
+    format: int = FORMAT
 
 
 Sums = Mapping[str, Digests]
