@@ -134,6 +134,8 @@ class CardProvenance(Provenance, frozen=True, kw_only=True):
     imported_sha256: str | None = None
     imported_below: tuple[str, ...] | None = None
     """Keys below which the weights are in that file."""
+    imported_without: tuple[str, ...] | None = None
+    """Parts of that file that are not the network's."""
     precision: str | None = None
     standardisation: str | None = None
     dataset: str | None = None

@@ -16,6 +16,6 @@ if TYPE_CHECKING:
     )
     from sdd_eval.checkpoints.history import gradient_study
     from sdd_eval.checkpoints.import_source import ImportSource
-    from sdd_eval.checkpoints.importing import import_weights, plan_import
+    from sdd_eval.checkpoints.importing import Imported, ImportPlan, import_weights, plan_import
 else:
     __getattr__, __all__ = lazy_exports(__name__)

@@ -16,7 +16,7 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sdd_eval import models, store
 from sdd_eval.checkpoints.folder import HISTORY, WEIGHTS, read_card
@@ -163,14 +163,22 @@ def _network(folder: Path, card: Card, weights: bytes, trust_code: bool) -> nn.M
         tensors = safetensors.torch.load(weights)
     except safetensors.SafetensorError as error:
         raise InputError(f"{folder / WEIGHTS} is not a safetensors file: {error}") from error
+    if ":" not in card.model.arch:  # before memory is taken for a network of any size
+        with torch.device("meta"):
+            _require_fit(folder, models.build(card.model), tensors)
     build = models.build_detector if card.model.task == OBJECT_DETECTION else models.build
     with torch.random.fork_rng(devices=[]):  # the initial weights are discarded
         network: nn.Module = build(card.model, trust_code=trust_code)
+    _require_fit(folder, network, tensors)
+    network.load_state_dict(tensors)
+    return network.eval().requires_grad_(False)
+
+
+def _require_fit(folder: Path, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Raise InputError for tensors that are not those of a network, named and shaped alike."""
     problems = mismatches(network.state_dict(), tensors)
     if problems:
         raise InputError(f"{folder}: the card does not fit the weights: {report(problems)}")
-    network.load_state_dict(tensors)
-    return network.eval().requires_grad_(False)
 
 
 def write_weights(folder: Path, network: nn.Module) -> str:

@@ -13,13 +13,17 @@ class ImportSource:
     """Which network, and how its images are preprocessed."""
 
     arch: str = ""
-    """A built-in name, torchvision:NAME, timm:NAME, or file.py:factory, which is run."""
+    """A built-in name, torchvision:NAME, timm:NAME, or file.py:factory (with --trust-code)."""
     weights: Path = Path()
     """A safetensors or torch.save file; pickled code in it is not run."""
+    weights_key: str | None = None
+    """Key of the weights in the file, where it holds several networks or averages of weights, such
+    as state_dict_ema; default: the first that fits and is no average."""
     dataset: str | None = None
     """The data set whose classes it predicts; sets the options below that are not given."""
     mean: tuple[float, ...] | None = None
-    """Mean of each channel, for pixels in [0, 1]; 0 0 0 if the network standardises by itself."""
+    """Mean of each channel, for pixels in [0, 1]; 0 0 0 if the network standardises by itself.
+    Default: those of the published weights of timm:NAME or torchvision:NAME, else of the images."""
     std: tuple[float, ...] | None = None
     """Standard deviation of each channel."""
     classes: int | None = None

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import Tensor
 
 from sdd_eval import store
 from sdd_eval.checkpoints import checkpoint
 from sdd_eval.checkpoints.export import accuracy, logits_of, software
-from sdd_eval.checkpoints.folder import CARD, WEIGHTS, is_checkpoint, read_card
+from sdd_eval.checkpoints.folder import CARD, HISTORY, WEIGHTS, is_checkpoint, read_card
 from sdd_eval.checkpoints.import_source import ImportSource
+from sdd_eval.checkpoints.state import STATE_FILE
 from sdd_eval.data import catalogue
 from sdd_eval.data.classes import numeric_order, relabelled
 from sdd_eval.data.fingerprints import file_digests
@@ -23,7 +24,9 @@ from sdd_eval.data.standardisation import Statistics, channel_statistics
 from sdd_eval.errors import InputError
 from sdd_eval.models.build import build, check_arch
 from sdd_eval.models.foreign import source_sha256
-from sdd_eval.models.layouts import match_weights
+from sdd_eval.models.layouts import Match, match_weights
+from sdd_eval.models.network import Network, Standardisation
+from sdd_eval.models.preprocessing import Preprocessing, library_preprocessing
 from sdd_eval.models.weights_file import read_weights
 from sdd_eval.progress import Progress
 from sdd_eval.provenance import CardProvenance
@@ -36,93 +39,141 @@ GIVEN = "given"
 
 @dataclass(frozen=True)
 class ImportPlan:
-    """The spec of an imported network, the test images, and the origin of its constants."""
+    """An imported network, the test images, and the origin of its constants."""
 
-    spec: ModelSpec
-    dataset: str | None
-    images: ImageSet | None
+    network: Network
+    """The network with its weights."""
+    match: Match
+    """How the file's tensors are those of the network."""
     constants: str
+    """The origin of mean and std."""
+    dataset: str | None = None
+    images: ImageSet | None = None
+    preprocessing: Preprocessing | None = None
+    """The preprocessing of a library's network, if mean and std are from there."""
+    other: tuple[Statistics, str] | None = None
+    """Mean and std of the images, and their origin, if the constants are the library's."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The specification of the network."""
+        return self.network.spec
 
 
-def plan_import(source: ImportSource, root: Path) -> ImportPlan:
-    """Determine a network's spec from what is given and its data; InputError if unknown."""
-    check_arch(source.arch, trust_code=True)
+@dataclass(frozen=True)
+class Imported:
+    """The card of an imported network."""
+
+    card: Card
+    other_accuracy: float | None = None
+    """The accuracy with mean and std of the images, if the constants are the library's."""
+
+
+def plan_import(source: ImportSource, root: Path, *, trust_code: bool = False) -> ImportPlan:
+    """Read weights into the network that is given, and determine its standardisation.
+
+    Raise InputError if something is missing or unknown, the architecture is code that is not
+    trusted, or the weights cannot be read, would run code or do not match the network.
+    """
+    check_arch(source.arch, trust_code=trust_code)
+    _check_constants(source)
+    weights = read_weights(source.weights)
+    library = library_preprocessing(source.arch) if source.mean is None else None
+    if source.dataset is None:
+        return _plan_without_data(source, weights, library, trust_code)
+    dataset = catalogue.dataset(source.dataset, root)
+    images = _test_images(source, dataset, library)
+    spec = _spec(source, _classes(source, images), images.image_size, images.channels)
+    network, match = _network(spec, source, weights, trust_code)
+    own: tuple[Statistics, str] | None = None
+    constants: tuple[Statistics, str] = ((spec.mean, spec.std), GIVEN)
+    if source.mean is None:
+        constants = own = _true_constants(dataset, images)
+    if library is None or len(library.mean) != images.channels:
+        library = own = None
+    else:
+        constants = (library.mean, library.std), library.origin
+    _set_constants(network, constants[0])
+    return ImportPlan(network, match, constants[1], dataset.reference, images, library, own)
+
+
+def _check_constants(source: ImportSource) -> None:
     if (source.mean is None) != (source.std is None):
         raise InputError("--mean and --std go together; give both or none")
-    options = {name: parse_json(value) for name, value in source.options.items()}
-    if source.dataset is None:
-        return ImportPlan(_spec_without_data(source, options), None, None, GIVEN)
-    dataset = catalogue.dataset(source.dataset, root)
+    if source.mean and max(source.mean) > 1:
+        raise InputError(
+            f"--mean is {' '.join(f'{m:g}' for m in source.mean)}, but pixels are in [0, 1]; "
+            "divide --mean and --std by 255"
+        )
+
+
+def _test_images(
+    source: ImportSource, dataset: catalogue.Dataset, library: Preprocessing | None
+) -> ImageSet:
+    """Return the labelled test images; larger ones of any size in that of a library's network."""
     channels = None if source.mean is None else len(source.mean)
     images = dataset.images(image_size=source.image_size, channels=channels)
+    if library and not source.image_size and images.image_size > library.image_size:
+        with contextlib.suppress(InputError):  # they have a fixed size
+            images = dataset.images(image_size=library.image_size, channels=channels)
     if images.labels is None:
         raise InputError(
             f"{images.name} has no labels; give --classes and --image-size instead of --dataset"
         )
-    if source.class_order == "numeric":
-        images = relabelled(images, numeric_order(images))
+    return relabelled(images, numeric_order(images)) if source.class_order == "numeric" else images
+
+
+def _classes(source: ImportSource, images: ImageSet) -> int:
+    """Return the number of classes that is given, else that of the images."""
     assert images.labels is not None
-    classes = source.classes or max(len(images.class_names), int(images.labels.max()) + 1)
-    if images.labels.max() >= classes:
+    largest = int(images.labels.max())
+    classes = source.classes or max(len(images.class_names), largest + 1)
+    if largest >= classes:
         raise InputError(f"{images.name} has more classes than the {classes} of --classes")
-    mean, std, constants = source.mean, source.std, GIVEN
-    if mean is None or std is None:
-        (mean, std), constants = _true_constants(dataset, images)
-    spec = ModelSpec(source.arch, classes, mean, std, images.image_size, options)
-    return ImportPlan(spec, dataset.reference, images, constants)
+    return classes
 
 
-def import_weights(
-    source: ImportSource,
-    plan: ImportPlan,
-    folder: Path,
-    *,
-    device: str = "cpu",
-    batch_size: int = 256,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-) -> Card:
-    """Write a checkpoint of imported weights, with the accuracy on its test images.
+def _spec(source: ImportSource, classes: int, image_size: int, channels: int) -> ModelSpec:
+    """Return the spec with the constants that are given, else 0 and 1 in their place."""
+    mean, std = source.mean or (0.0,) * channels, source.std or (1.0,) * channels
+    options = {name: parse_json(value) for name, value in source.options.items()}
+    return ModelSpec(source.arch, classes, mean, std, image_size, options)
 
-    An architecture that is a factory runs its code: naming it here means trusting it. Raise
-    InputError if the weights cannot be read, would run code or do not match the network, or the
-    folder contains something else.
-    """
+
+def _network(
+    spec: ModelSpec, source: ImportSource, weights: Mapping[str, Tensor], trust_code: bool
+) -> tuple[Network, Match]:
     with torch.random.fork_rng(devices=[]):  # the initial weights are discarded
-        network = build(plan.spec, trust_code=True)
-    loaded = read_weights(source.weights)
-    network.load_state_dict(match_weights(network, loaded.tensors, str(source.weights)))
-    network = network.eval().requires_grad_(False).to(device)
-    with store.locked(folder, "importing"):
-        card = Card(folder.name, plan.spec, None, {}, checkpoint.weights_sha256(network))
-        existing = _existing_card(folder, overwrite)
-        if existing is not None:
-            old = (existing.model, existing.recipe, existing.weights_sha256, existing.dataset)
-            if old == (card.model, None, card.weights_sha256, plan.dataset):
-                return existing
-            if not overwrite:
-                raise InputError(
-                    f"{folder} contains another checkpoint; choose another name or --overwrite"
-                )
-        if folder.is_dir():
-            shutil.rmtree(folder)
-        metrics = {}
-        if plan.images is not None:
-            logits = logits_of(network, plan.images, torch.device(device), batch_size, progress)
-            metrics["accuracy"] = accuracy(logits, plan.images.labels)
-        checkpoint.write_weights(folder, network)
-        card = replace(card, metrics=metrics, provenance=_provenance(source, plan, loaded.prefix))
-        store.write_record(folder / CARD, card)
-    return card
+        network = build(spec, trust_code=trust_code)
+    state, match = match_weights(network, weights, str(source.weights), source.weights_key or "")
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(False), match
 
 
-def _spec_without_data(source: ImportSource, options: Mapping[str, Any]) -> ModelSpec:
+def _set_constants(network: Network, constants: Statistics) -> None:
+    mean, std = constants
+    network.spec = replace(network.spec, mean=mean, std=std)
+    network.standardise = Standardisation(mean, std)
+
+
+def _plan_without_data(
+    source: ImportSource,
+    weights: Mapping[str, Tensor],
+    library: Preprocessing | None,
+    trust_code: bool,
+) -> ImportPlan:
     classes, image_size, mean, std = source.classes, source.image_size, source.mean, source.std
+    constants = GIVEN
+    if library is not None:
+        mean, std, constants = library.mean, library.std, library.origin
+        image_size = image_size or library.image_size
     required = {"--classes": classes, "--image-size": image_size, "--mean": mean, "--std": std}
     missing = [flag for flag, value in required.items() if value is None]
     if classes is None or image_size is None or mean is None or std is None:
         raise InputError(f"without --dataset, give {', '.join(missing)}")
-    return ModelSpec(source.arch, classes, mean, std, image_size, options)
+    spec = replace(_spec(source, classes, image_size, len(mean)), mean=mean, std=std)
+    network, match = _network(spec, source, weights, trust_code)
+    return ImportPlan(network, match, constants, preprocessing=library)
 
 
 def _true_constants(dataset: catalogue.Dataset, images: ImageSet) -> tuple[Statistics, str]:
@@ -135,10 +186,62 @@ def _true_constants(dataset: catalogue.Dataset, images: ImageSet) -> tuple[Stati
     return channel_statistics(training), f"true, of the training images of {images.name}"
 
 
+def import_weights(
+    source: ImportSource,
+    plan: ImportPlan,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    batch_size: int = 256,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Imported:
+    """Write a checkpoint of imported weights, with the accuracy on its test images.
+
+    Files in the folder that are not a checkpoint's remain. Raise InputError if it contains
+    something else and not `overwrite`.
+    """
+    network = plan.network.to(device)
+    card = Card(folder.name, plan.spec, None, {}, checkpoint.weights_sha256(network))
+    with store.locked(folder, "importing"):
+        existing = _existing_card(folder, overwrite)
+        if existing is not None:
+            old = (existing.model, existing.recipe, existing.weights_sha256, existing.dataset)
+            if old == (card.model, None, card.weights_sha256, plan.dataset):
+                return Imported(existing)
+            if not overwrite:
+                raise InputError(
+                    f"{folder} contains another checkpoint; choose another name or --overwrite"
+                )
+        accuracies = list(_accuracies(network, plan, device, batch_size, progress))
+        for name in (CARD, HISTORY, STATE_FILE):  # the card first: without it there is none
+            (folder / name).unlink(missing_ok=True)
+        checkpoint.write_weights(folder, network)
+        metrics = {"accuracy": accuracies[0]} if accuracies else {}
+        card = replace(card, metrics=metrics, provenance=_provenance(source, plan))
+        store.write_record(folder / CARD, card)
+    return Imported(card, *accuracies[1:])
+
+
+def _accuracies(
+    network: Network, plan: ImportPlan, device: str, batch_size: int, progress: Progress | None
+) -> Iterator[float]:
+    """Yield the accuracy on the test images, if there are any, and that with their statistics."""
+    own = network.standardise
+    for constants in (own, plan.other and Standardisation(*plan.other[0]).to(device)):
+        if plan.images is not None and constants:
+            network.standardise = constants
+            logits = logits_of(network, plan.images, torch.device(device), batch_size, progress)
+            yield accuracy(logits, plan.images.labels)
+    network.standardise = own
+
+
 def _existing_card(folder: Path, overwrite: bool) -> Card | None:
     """Return the card in a folder; None without a card or a complete import."""
     if is_checkpoint(folder):
-        return read_card(folder)
+        with contextlib.suppress(*[InputError] * overwrite):  # a damaged card is replaced
+            return read_card(folder)
+        return None
     names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
     others = sorted(name for name in names - {WEIGHTS} if not name.startswith("."))
     if others and not overwrite:
@@ -146,12 +249,13 @@ def _existing_card(folder: Path, overwrite: bool) -> Card | None:
     return None
 
 
-def _provenance(source: ImportSource, plan: ImportPlan, prefix: tuple[str, ...]) -> CardProvenance:
+def _provenance(source: ImportSource, plan: ImportPlan) -> CardProvenance:
     return CardProvenance(
         **software(),
         imported=source.weights.name,
         imported_sha256=file_digests(source.weights).sha256,
-        imported_below=prefix,
+        imported_below=tuple(filter(None, plan.match.key.split("."))),
+        imported_without=plan.match.left_out or None,
         standardisation=plan.constants,
         dataset=plan.dataset,
         data_origin=plan.images.provenance if plan.images else None,

@@ -64,31 +64,60 @@ def run(arguments: Sequence[str]) -> int:
     device = prepare_device(flags.inference.device, flags.inference.threads)
     root = data_root(flags.storage.data_root)
     source = flags.model
-    if models.is_factory(source.arch):
+    if models.is_factory(source.arch) and flags.inference.trust_code:
         print(f"running the code of {source.arch}")
-    setting = checkpoints.plan_import(source, root)
-    constants = (setting.spec.mean, setting.spec.std)
-    mean, std = (" ".join(f"{v:.4f}" for v in values) for values in constants)
-    print(f"mean {mean}  std {std}  ({setting.constants})")
-    if setting.images is not None and source.class_order == "text":
-        print_warnings(text_order_warning(setting.images))
+    plan = checkpoints.plan_import(source, root, trust_code=flags.inference.trust_code)
+    print(f"{_constants(plan.spec.mean, plan.spec.std)}  ({plan.constants})")
+    difference = plan.preprocessing and plan.preprocessing.difference(plan.spec.image_size)
+    if difference:
+        print(f"note: {plan.constants}: for {difference}")
+    if plan.images is not None and source.class_order == "text":
+        print_warnings(text_order_warning(plan.images))
     folder = flags.storage.checkpoints / flags.name
     with cli.Bar(f"import {flags.name}: ", "images") as bar:
-        card = checkpoints.import_weights(
+        imported = checkpoints.import_weights(
             source,
-            setting,
+            plan,
             folder,
             device=device,
             batch_size=flags.inference.batch_size,
             overwrite=flags.storage.overwrite,
             progress=bar,
         )
-    prefix = card.provenance.imported_below
-    print(f"{folder}: {source.weights}" + (f", {'.'.join(prefix)}" if prefix else ""))
-    if setting.images is None:
+    _print_match(folder, source.weights, plan.match)
+    if plan.images is None:
         print("accuracy not measured: no --dataset")
         return 0
-    return _check_accuracy(100 * card.metrics["accuracy"], flags.accuracy.expect, setting.images)
+    percent = 100 * imported.card.metrics["accuracy"]
+    missed = _check_accuracy(percent, flags.accuracy.expect, plan.images)
+    if plan.other is not None and imported.other_accuracy is not None:
+        _print_other(percent, 100 * imported.other_accuracy, *plan.other)
+    return missed
+
+
+def _constants(mean: Sequence[float], std: Sequence[float]) -> str:
+    texts = (" ".join(f"{value:.4f}" for value in values) for values in (mean, std))
+    return "mean {}  std {}".format(*texts)
+
+
+def _print_match(folder: Path, weights: Path, match: Any) -> None:
+    """Print which tensors of the file are the network's, and what else it holds."""
+    print(f"{folder}: {weights}" + (f", {match.key}" if match.key else ""))
+    for key in match.alternatives:
+        print(f"the file also holds {key}, which fits: --weights-key {key}")
+    if match.left_out:
+        print(f"left out: {', '.join(match.left_out)}")
+
+
+def _print_other(percent: float, other: float, statistics: Any, origin: str) -> None:
+    """Print the accuracy with the statistics of the images, and a warning if it is higher."""
+    print(f"accuracy {other:.2f} % with {_constants(*statistics)}  ({origin})")
+    if other > percent:
+        mean, std = (" ".join(f"{value:.4f}" for value in values) for values in statistics)
+        print(
+            "warning: the accuracy is higher with the statistics of the images; if the network was "
+            f"trained with them, import it with --mean {mean} --std {std} --overwrite"
+        )
 
 
 def _check(flags: Flags) -> None:

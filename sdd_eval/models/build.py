@@ -8,8 +8,6 @@ accessible by name.
 
 from __future__ import annotations
 
-import inspect
-import math
 from typing import Any
 
 import torch
@@ -21,6 +19,13 @@ from sdd_eval.models.foreign import build_foreign, check_name, refuse_code
 from sdd_eval.models.network import Network
 from sdd_eval.models.splitting import as_stages, split_classifier
 from sdd_eval.records import ModelSpec
+
+#: Bounds of a network: the largest public sets of labels have some 22,000 classes, images of more
+#: than 4,096 pixels exhaust the memory, and networks of more hidden layers do not train.
+MAX_CLASSES, MAX_SIDE, MAX_HIDDEN_LAYERS = 100_000, 4_096, 16
+
+#: Bounds of constants of the standardisation; others exceed the range of float32 with the weights.
+CONSTANTS = (1e-6, 1e6)
 
 #: Units of a hidden fully connected layer (the paper's Table 13).
 HIDDEN_UNITS = 512
@@ -36,16 +41,18 @@ def build(spec: ModelSpec, *, trust_code: bool = False) -> Network:
     """
     _check(spec, trust_code)
     options = dict(spec.options)
-    hidden_layers = int(options.pop("hidden_layers", 0))
+    hidden_layers = options.pop("hidden_layers", 0)
     if ":" in spec.arch:
         return _foreign(spec, options, hidden_layers)
     builder = plugins.load("models", spec.arch)
     try:
-        inspect.signature(builder).bind(spec.classes, spec.channels, spec.image_size, **options)
-    except TypeError as error:
-        raise InputError(f"arch {spec.arch!r} and its options {options}: {error}") from error
-    backbone = builder(spec.classes, spec.channels, spec.image_size, **options)
-    return Network(spec, backbone, classifier(backbone.width, spec.classes, hidden_layers))
+        backbone = builder(spec.classes, spec.channels, spec.image_size, **options)
+        return Network(spec, backbone, classifier(backbone.width, spec.classes, hidden_layers))
+    except InputError:
+        raise
+    except Exception as error:  # options of a wrong type, or too large for the memory
+        cause = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"arch {spec.arch!r} and its options {options}: {cause}") from error
 
 
 def _foreign(spec: ModelSpec, options: dict[str, Any], hidden_layers: int) -> Network:
@@ -85,7 +92,21 @@ def _check(spec: ModelSpec, trust_code: bool) -> None:
         raise InputError(
             f"classes is {spec.classes} and image_size {spec.image_size}; both must be 1 or more"
         )
+    if spec.classes > MAX_CLASSES or spec.image_size > MAX_SIDE:
+        raise InputError(
+            f"classes is {spec.classes} and image_size {spec.image_size}; at most {MAX_CLASSES:,} "
+            f"classes and images of {MAX_SIDE:,} pixels are supported"
+        )
+    hidden_layers = spec.options.get("hidden_layers", 0)
+    if not isinstance(hidden_layers, int) or not 0 <= hidden_layers <= MAX_HIDDEN_LAYERS:
+        raise InputError(f"hidden_layers is {hidden_layers!r}, not 0 to {MAX_HIDDEN_LAYERS}")
     if not spec.mean or len(spec.mean) != len(spec.std):
         raise InputError(f"mean {spec.mean} and std {spec.std} have different numbers of channels")
-    if not all(map(math.isfinite, spec.mean)) or not all(0 < s < math.inf for s in spec.std):
-        raise InputError(f"mean {spec.mean} and std {spec.std} must be finite, and std positive")
+    lowest, highest = CONSTANTS
+    if not all(abs(m) <= highest for m in spec.mean) or not all(
+        lowest <= s <= highest for s in spec.std
+    ):
+        raise InputError(
+            f"mean {spec.mean} and std {spec.std} must be finite, and std positive: means from "
+            f"−{highest:g} to {highest:g}, std from {lowest:g} to {highest:g}"
+        )

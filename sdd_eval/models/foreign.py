@@ -11,13 +11,15 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
+import torch
 from torch import nn
 
 from sdd_eval.errors import InputError
@@ -44,6 +46,12 @@ ARGUMENTS: Mapping[str, Sequence[str]] = {
     "channels": ("in_channels", "in_chans", "channels", "num_channels"),
     "image_size": ("image_size", "img_size", "input_size"),
 }
+
+
+#: How Python says that a function does not accept an argument, or sets it itself.
+_NOT_ACCEPTED = re.compile(
+    r"(?:unexpected keyword argument|multiple values for (?:keyword )?argument) '(\w+)'"
+)
 
 
 def is_factory(arch: str) -> bool:
@@ -106,7 +114,7 @@ def build_foreign(spec: ModelSpec, options: Mapping[str, Any]) -> nn.Module:
             module = builders.get(source, _from_factory)(spec, name, dict(options))
     except InputError:
         raise
-    except Exception as error:  # third-party code may raise anything
+    except (Exception, SystemExit) as error:  # third-party code may raise anything
         cause = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"arch {spec.arch!r} with {dict(options)}: {cause}") from error
     if not isinstance(module, nn.Module):
@@ -130,16 +138,44 @@ def _from_timm(spec: ModelSpec, name: str, options: dict[str, Any]) -> Any:
 
 
 def _from_factory(spec: ModelSpec, name: str, options: dict[str, Any]) -> Any:
-    """Call a factory with those arguments for which it has parameters, under their common names."""
+    """Call a factory with those arguments for which it has parameters, under their common names.
+
+    One with `**kwargs` gets all of them, less those that what it calls does not accept.
+    """
     factory = _factory(spec.arch)
-    accepted = inspect.signature(factory).parameters
+    parameters = inspect.signature(factory).parameters
+    further = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     arguments = dict(options)
+    tried: dict[str, Iterator[str]] = {}
     for field, names in ARGUMENTS.items():
-        for argument in names:
-            if argument in accepted and argument not in arguments:
-                arguments[argument] = getattr(spec, field)
-                break
-    return factory(**arguments)
+        if not arguments.keys() & {*names}:
+            aliases = iter([name for name in names if name in parameters] or names[: 2 * further])
+            _add_next(arguments, getattr(spec, field), aliases, tried)
+    random_state = torch.get_rng_state()
+    while True:
+        try:
+            return factory(**arguments)
+        except (Exception, SystemExit) as error:  # the user's code may raise anything
+            rejected = _NOT_ACCEPTED.search(str(error)) if isinstance(error, TypeError) else None
+            if rejected is None or not further or rejected[1] not in tried:
+                raise InputError(_failed_call(spec.arch, arguments, error)) from error
+            torch.set_rng_state(random_state)
+            _add_next(arguments, arguments.pop(rejected[1]), tried[rejected[1]], tried)
+
+
+def _add_next(
+    arguments: dict[str, Any], value: Any, names: Iterator[str], tried: dict[str, Iterator[str]]
+) -> None:
+    """Add an argument under the next of its names, if there is one."""
+    name = next(names, None)
+    if name is not None:
+        arguments[name], tried[name] = value, names
+
+
+def _failed_call(arch: str, arguments: Mapping[str, Any], error: BaseException) -> str:
+    given = ", ".join(f"{name}={value!r}" for name, value in arguments.items()) or "no arguments"
+    cause = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"arch {arch!r}, called with {given}: {cause}; --options NAME VALUE sets its arguments"
 
 
 def _factory(arch: str) -> Callable[..., Any]:

@@ -1,22 +1,41 @@
-"""Mapping of tensor names in public checkpoints to the names of this package.
+"""Matching of the tensors in public checkpoints with those of a network.
 
-Public checkpoints of one network differ in the names of its layers. Names are translated in every
-known way; the way with the fewest mismatches is used, and the remaining ones are reported.
+Public checkpoints of one network differ in the names of its layers, and hold more than one network:
+an optimiser, averages of the weights, a loss. Names are translated in every known way below every
+prefix; the way with the fewest mismatches is used, and the remaining ones are reported.
 """
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from sdd_eval import plugins
 from sdd_eval.errors import InputError
+from sdd_eval.models.build import build
 from sdd_eval.models.network import Network
+from sdd_eval.models.weight_norm import canonical, without_weight_norm
+from sdd_eval.records import ModelSpec
 
 #: Number of tensors that are reported with shapes.
 NAMED_WITH_SHAPE = 5
+
+#: Parts of a prefix that mark an average of weights or a teacher, which is not the default.
+_AVERAGE = re.compile(r"(^|[._])(ema|swa|avg|averaged?|shadow|momentum|teacher)\d*([._]|$)")
+
+#: Modules beside a network's own that do not change its logits: losses, metrics, states of the
+#: training, and the branches of BYOT in public code.
+_NOT_THE_NETWORK = re.compile(
+    r"(\w+_)?(criterion|loss|losses|metrics?|optimi[sz]ers?)(_\w+)?\..*"
+    r"|n_averaged|(.*\.)?total_(ops|params)"
+    r"|(bottleneck\d_\d|downsample\d_\d|middle_fc\d)\..*"
+)
 
 #: Names of the built-in networks in public code → ours, one after the other: torchvision and its
 #: descendants, pytorch-cifar100 (conv2_x, residual_function), WideResNet-pytorch and
@@ -52,32 +71,164 @@ RULES: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]] = (
 Mismatches = Mapping[str, Mapping[str, str]]
 
 
-def match_weights(network: Network, tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """Return a file's tensors under the network's names and in its types.
+@dataclass(frozen=True)
+class Match:
+    """Tensors in a file that are those of a network."""
 
-    The batch counters of batch norms, which old files lack and nothing reads, may be missing. Raise
-    InputError if tensors are missing, unknown or of another shape (all are named, the first with
-    shapes), or not finite.
+    names: Mapping[str, str]
+    """Names in the network → names in the file."""
+    problems: Mismatches
+    key: str = ""
+    """What the names in the file begin with, such as "state_dict.module"."""
+    alternatives: tuple[str, ...] = ()
+    """Further keys below which tensors fit the network, such as an average of weights."""
+    left_out: tuple[str, ...] = ()
+    """Parts of the file that are not used and fit nothing, such as "optimizer"."""
+
+    def rank(self, tensors: Mapping[str, Tensor]) -> tuple[int, bool]:
+        """Return what the best match of a file has least of: mismatches, then averages."""
+        unfit = {name: len(shapes) for name, shapes in self.problems.items()}
+        unfit["left over"] = len(tensors) - len({*self.names.values()})  # below other keys, too
+        return sum(unfit.values()) if self.problems else 0, bool(_AVERAGE.search(self.key))
+
+
+def match_weights(
+    network: Network, tensors: Mapping[str, Tensor], where: str, key: str = ""
+) -> tuple[dict[str, Tensor], Match]:
+    """Return a file's tensors under the network's names and in its types, and how they match.
+
+    With `key`, only the names that begin with it are considered; otherwise, of several networks
+    that fit, the first is taken that is not an average of weights. The batch counters of batch
+    norms, which old files lack and nothing reads, may be missing. Raise InputError if tensors are
+    missing, unknown or of another shape (all are named, the first with shapes), not numbers of the
+    network's kind, or not finite.
     """
+    usable = _below(tensors, key, where)
+    state = network.state_dict()
+    if not any(name.endswith("_g") for name in map(canonical, state)):
+        usable = without_weight_norm(usable)
+    match = _best_match(network, usable)
+    if match.problems:
+        raise InputError(_misfit(network.spec, usable, where, match.problems))
+    masks = {name for name, _ in network.named_buffers() if not name.endswith(("_mean", "_var"))}
+    for ours, theirs in match.names.items():
+        problem = _unusable(usable[theirs], state[ours], mask=ours in masks)
+        if problem:
+            raise InputError(f"{where}: {theirs!r} {problem}")
+        state[ours] = usable[theirs].to(state[ours].dtype)
+    return state, match
+
+
+def _below(tensors: Mapping[str, Tensor], key: str, where: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a key; all for an empty one."""
+    prefix = f"{key.removesuffix('.')}." if key else ""
+    below = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    if not below:
+        keys = ", ".join(dict.fromkeys(name.partition(".")[0] for name in tensors))
+        raise InputError(f"--weights-key {key!r}: {where} has no such key; it has {keys}")
+    return below
+
+
+def _unusable(tensor: Tensor, ours: Tensor, *, mask: bool) -> str:
+    """Return what prevents a tensor from taking the place of the network's; empty if nothing.
+
+    Masks may hold −∞.
+    """
+    if tensor.is_meta or tensor.is_quantized or tensor.layout != torch.strided:
+        return "is sparse, quantised or without values; save it as a dense tensor"
+    if tensor.is_complex() != ours.is_complex() or (
+        tensor.is_floating_point() != ours.is_floating_point() and ours.ndim
+    ):
+        kinds = [str(t.dtype).removeprefix("torch.") for t in (tensor, ours)]
+        return f"holds {kinds[0]} numbers, not {kinds[1]}"
+    finite = torch.isfinite(tensor.to(ours.dtype))
+    if not (finite | (tensor == -torch.inf) if mask else finite).all():
+        return "holds numbers that are not finite"
+    return ""
+
+
+def _misfit(
+    spec: ModelSpec, tensors: Mapping[str, Tensor], where: str, problems: Mismatches
+) -> str:
+    """Return the error about a file that does not fit, with the networks that do."""
+    fitting = " and ".join(f"--arch {arch}" for arch in fitting_variants(spec, tensors))
+    hint = f" but fits {fitting}" if fitting else ""
+    return f"{where} does not fit arch {spec.arch!r}{hint}: {report(problems)}"
+
+
+def fitting_variants(spec: ModelSpec, tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return the other built-in networks, and plugins, that a file's tensors fit."""
+    fitting = []
+    held = Counter(tensor.shape for tensor in tensors.values())
+    for arch in sorted({*plugins.names("models")} - {spec.arch}):
+        try:
+            with torch.device("meta"):  # only shapes are needed
+                network = build(replace(spec, arch=arch, options={}))
+        except Exception:  # a plugin may not accept such images, and raise anything
+            continue
+        needed = Counter(tensor.shape for tensor in network.state_dict().values() if tensor.ndim)
+        if needed <= held and not _best_match(network, tensors).problems:
+            fitting.append(arch)
+    return fitting
+
+
+def _best_match(network: Network, tensors: Mapping[str, Tensor]) -> Match:
+    """Return the match with the fewest mismatches, and the keys of others without any."""
     expected = network.state_dict()
+    needed = sum(not name.endswith("num_batches_tracked") for name in expected)
     candidates = [
-        (mismatches(expected, tensors, mapping, network.head), mapping)
-        for mapping in _mappings(network, list(tensors))
+        _match(network, expected, tensors, prefix, translate)
+        for prefix in _prefixes(tensors, needed)
+        for translate in _translations(network)
     ]
-    problems, mapping = min(candidates, key=lambda pair: sum(map(len, pair[0].values())))
-    if problems:
-        raise InputError(f"{where} does not fit arch {network.spec.arch!r}: {report(problems)}")
-    state = dict(expected)
-    for theirs, ours in mapping.items():
-        tensor = tensors[theirs].to(expected[ours].dtype)
-        if not torch.isfinite(tensor).all():
-            raise InputError(f"{where}: {theirs!r} holds numbers that are not finite")
-        state[ours] = tensor
-    return state
+    fitting = tuple(f"{match.key}." for match in candidates if match.key and not match.problems)
+    candidates = [_without_extra(match, fitting) for match in candidates]
+    best = min(candidates, key=lambda match: match.rank(tensors))
+    others = {
+        frozenset(match.names.values()): match.key
+        for match in reversed(candidates)
+        if not match.problems and {*match.names.values()}.isdisjoint(best.names.values())
+    }
+    alternatives = tuple(dict.fromkeys(reversed(others.values())))
+    unused = [name for name in tensors if name not in {*best.names.values()}]
+    prefix = f"{best.key}." if best.key else ""
+    left_out = dict.fromkeys(
+        _owner(name, prefix)
+        for name in unused
+        if not name.startswith(tuple(f"{key}." for key in alternatives))
+        and not name.endswith("num_batches_tracked")
+    )
+    return replace(best, alternatives=alternatives, left_out=tuple(left_out))
 
 
-def _mappings(network: Network, names: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Yield the mappings of names in the file to names in the network, in every known way."""
+def _without_extra(match: Match, prefixes: tuple[str, ...]) -> Match:
+    """Return a match that lacks nothing without what is left over below some prefixes."""
+    if {*match.problems} == {"left over"}:
+        extra = {k: v for k, v in match.problems["left over"].items() if not k.startswith(prefixes)}
+        return replace(match, problems={"left over": extra} if extra else {})
+    return match
+
+
+def _owner(name: str, prefix: str) -> str:
+    """Return the outermost part of a name that is not part of a prefix.
+
+    >>> _owner("state_dict.loss.weight", "state_dict.net."), _owner("optimizer.0", "model.")
+    ('state_dict.loss', 'optimizer')
+    """
+    parts, kept = name.split("."), prefix.split(".")
+    shared = next((i for i, part in enumerate(parts) if part != kept[i]), len(parts) - 1)
+    return ".".join(parts[: shared + 1])
+
+
+def _prefixes(names: Iterable[str], needed: int) -> Iterator[str]:
+    """Yield the prefixes of at least half as many names as a network has tensors, outer first."""
+    yield ""
+    counts = Counter(name[: match.end()] for name in names for match in re.finditer(r"\.", name))
+    yield from (prefix for prefix, count in counts.items() if 2 * count >= needed)
+
+
+def _translations(network: Network) -> list[Callable[[str], str]]:
+    """Return the known ways from a name in a file to that in the network."""
     head = f"{network.head}."
 
     def inner(name: str) -> str:
@@ -86,70 +237,91 @@ def _mappings(network: Network, names: Sequence[str]) -> Iterator[dict[str, str]
             return "classifier." + name.removeprefix(head)
         return f"backbone.{name}"
 
-    for unwrapped in _unwrapped(names):
-        translations = [unwrapped, [inner(name) for name in unwrapped]]
-        if ":" not in network.spec.arch:  # built in: the layers' names are ours
-            translations.append([inner(_translated(name)) for name in unwrapped])
-        yield from (dict(zip(names, names_here, strict=True)) for names_here in translations)
+    if ":" in network.spec.arch:
+        return [str, inner]
+    return [str, inner, lambda name: inner(_translated(name))]  # built in: layers' names are ours
 
 
-def _unwrapped(names: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the names, and those without the prefixes of wrappers, which all names share."""
-    yield list(names)
-    inner = [name.replace("_orig_mod.", "") for name in names]  # of torch.compile
-    yield inner
-    while len({name.partition(".")[0] for name in inner}) == 1:
-        inner = [name.partition(".")[2] for name in inner]
-        yield inner
-
-
+@functools.lru_cache(maxsize=100_000)  # for all variants of a network
 def _translated(name: str) -> str:
     for pattern, replacement in RULES:
         name = re.sub(pattern, replacement, name)
     return name
 
 
-def mismatches(
+def _match(
+    network: Network,
     expected: Mapping[str, Tensor],
     tensors: Mapping[str, Tensor],
-    mapping: Mapping[str, str] | None = None,
-    head: str = "",
-) -> Mismatches:
-    """Return what does not fit a network's tensors; empty if all do.
+    prefix: str,
+    translate: Callable[[str], str],
+) -> Match:
+    """Return how the names below a prefix match, and others for what is missing there."""
+    ours_of = {canonical(name): name for name in expected}
+    inside = [name for name in tensors if name.startswith(prefix)]
+    names: dict[str, str] = {}
+    extra = []
+    for theirs in [*inside, *(name for name in tensors if not name.startswith(prefix))]:
+        inner = theirs.removeprefix(prefix).replace("_orig_mod.", "")  # of torch.compile
+        ours = ours_of.get(canonical(translate(inner)))
+        if ours is not None and ours not in names:
+            names[ours] = theirs
+        elif theirs.startswith(prefix) and not _NOT_THE_NETWORK.fullmatch(inner):
+            extra.append(theirs)
+    _add_tied(names, expected)
+    return Match(names, _problems(network, expected, tensors, names, extra), prefix.rstrip("."))
 
-    `mapping` has names in the file → names in the network, by default the same. With `head`, the
-    classifier's former name, missing tensors have their names before the network was split; and
-    batch counters may be missing.
-    """
-    mapping = mapping or dict(zip(tensors, tensors, strict=True))
-    names = {ours: theirs for theirs, ours in mapping.items()}
-    shapes = {name: str(tuple(tensor.shape)) for name, tensor in expected.items()}
-    theirs_of = {name: str(tuple(tensor.shape)) for name, tensor in tensors.items()}
+
+def _add_tied(names: dict[str, str], expected: Mapping[str, Tensor]) -> None:
+    """Add the names of tensors that the network shares with others and the file has only once."""
+    stored: dict[object, str] = {}
+    for ours, tensor in expected.items():
+        if tensor.numel() and not tensor.is_meta:
+            stored.setdefault((tensor.data_ptr(), tensor.shape), names.get(ours, ""))
+            if ours in names:
+                stored[tensor.data_ptr(), tensor.shape] = names[ours]
+    for ours, tensor in expected.items():
+        if ours not in names and (shared := stored.get((tensor.data_ptr(), tensor.shape))):
+            names[ours] = shared
+
+
+def mismatches(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Mismatches:
+    """Return which of a network's tensors are missing, of another shape or left over."""
+    names = {name: name for name in tensors if name in expected}
+    extra = [name for name in tensors if name not in expected]
+    return _problems(None, expected, tensors, names, extra)
+
+
+def _problems(
+    network: Network | None,
+    expected: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    names: Mapping[str, str],
+    extra: Sequence[str],
+) -> Mismatches:
+    """Return what does not fit; with a network, under its names before it was split."""
     problems = {
         "missing": {
-            _before_split(name, head): shape
-            for name, shape in shapes.items()
-            if name not in names and not (head and name.endswith("num_batches_tracked"))
+            _before_split(name, network): str(tuple(tensor.shape))
+            for name, tensor in expected.items()
+            if name not in names and not (network and name.endswith("num_batches_tracked"))
         },
-        "left over": {
-            theirs: theirs_of[theirs]
-            for theirs, ours in mapping.items()
-            if ours not in expected or names[ours] != theirs
-        },
+        "left over": {name: str(tuple(tensors[name].shape)) for name in extra},
         "of another shape": {
-            theirs: f"{theirs_of[theirs]} in the file, {shapes[ours]} in the network"
+            theirs: f"{tuple(tensors[theirs].shape)} in the file, "
+            f"{tuple(expected[ours].shape)} in the network"
             for ours, theirs in names.items()
-            if ours in shapes and theirs_of[theirs] != shapes[ours]
+            if tensors[theirs].shape != expected[ours].shape
         },
     }
-    return {problem: tensors for problem, tensors in problems.items() if tensors}
+    return {problem: shapes for problem, shapes in problems.items() if shapes}
 
 
-def _before_split(name: str, head: str) -> str:
-    if not head:
+def _before_split(name: str, network: Network | None) -> str:
+    if network is None:
         return name
     inner = name.removeprefix("backbone.")
-    return inner if inner != name else head + name.removeprefix("classifier")
+    return inner if inner != name else network.head + name.removeprefix("classifier")
 
 
 def report(problems: Mismatches) -> str:

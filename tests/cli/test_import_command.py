@@ -198,7 +198,11 @@ def test_a_factory_is_announced_and_its_card_needs_trust_code(here, capsys):
              ("weight",)} | {"1.bias": torch.zeros(12), "2.bias": torch.zeros(10)}  # fmt: skip
     torch.save(state, here / "own.pt")
     flags = "import mine --arch net.py:net --weights own.pt --dataset digits"
-    assert exit_code(flags.split()) == 0
+    assert exit_code(flags.split()) == 2
+    output = capsys.readouterr()
+    assert "give --trust-code" in output.err
+    assert "running" not in output.out
+    assert exit_code([*flags.split(), "--trust-code"]) == 0
     assert "running the code of net.py:net" in capsys.readouterr().out
     assert exit_code(["accuracy", "mine"]) == 2
     assert "give --trust-code" in capsys.readouterr().err

@@ -124,7 +124,7 @@ PUBLIC = {
 def assert_fits(network, tensors):
     """Check that a new network loads all tensors of `network`."""
     fresh = build(network.spec)
-    state = match_weights(fresh, tensors, "file")
+    state, _ = match_weights(fresh, tensors, "file")
     own = network.state_dict()
     assert state.keys() == own.keys()
     for name, tensor in own.items():
@@ -145,14 +145,17 @@ def test_library_networks_accept_the_tensor_names_of_the_library():
 
     whole = mobilenet_v3_small(num_classes=7)
     network = build(ModelSpec("torchvision:mobilenet_v3_small", 7, (0.0,) * 3, (1.0,) * 3, 32))
-    network.load_state_dict(match_weights(network, whole.state_dict(), "file"))
+    network.load_state_dict(match_weights(network, whole.state_dict(), "file")[0])
     pixels = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         assert torch.allclose(network.eval()(pixels), whole.eval()(pixels), atol=1e-5)
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "model.net."])
-def test_prefixes_of_wrappers_are_removed(prefix):
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "module.", "_orig_mod.", "module._orig_mod.", "model.net.", "backbone.", "a.b.c.d.e."],
+)
+def test_a_prefix_of_any_length_is_removed(prefix):
     network = network_of()
     for state in (plain(network), dict(network.state_dict())):
         assert_fits(network, {prefix + name: value for name, value in state.items()})
@@ -167,7 +170,7 @@ def test_batch_counters_may_be_missing_and_half_precision_is_converted():
     network = network_of()
     old = {k: v for k, v in plain(network).items() if not k.endswith("num_batches_tracked")}
     assert_fits(network, old)
-    state = match_weights(network, {k: v.half() for k, v in old.items()}, "file")
+    state, _ = match_weights(network, {k: v.half() for k, v in old.items()}, "file")
     assert state["classifier.weight"].dtype == torch.float32
 
 
@@ -217,7 +220,7 @@ def test_nested_state_dicts_are_read(tmp_path, nesting, old):
     path = tmp_path / "mine.pt"
     content = NESTINGS[nesting](plain(network))
     torch.save(content, path, _use_new_zipfile_serialization=not old)
-    assert_fits(network, read_weights(path).tensors)
+    assert_fits(network, read_weights(path))
 
 
 def test_the_network_of_a_training_state_with_optimiser_is_read(tmp_path):
@@ -228,15 +231,17 @@ def test_the_network_of_a_training_state_with_optimiser_is_read(tmp_path):
     state = nn.DataParallel(network).state_dict()
     content = {"optimizer": optimiser.state_dict(), "model": state, "epoch": 4}
     torch.save(content, tmp_path / "state.tar")
-    result = read_weights(tmp_path / "state.tar")
-    assert result.prefix == ("model",)
-    assert_fits(network, result.tensors)
+    tensors = read_weights(tmp_path / "state.tar")
+    assert_fits(network, tensors)
+    match = match_weights(network, tensors, "file")[1]
+    assert (match.key, match.alternatives) == ("model.module", ())
+    assert match.left_out == ("optimizer",)
 
 
 def test_safetensors_are_recognised_by_content(tmp_path):
     network = network_of()
     safetensors.torch.save_file(plain(network), tmp_path / "weights.bin")
-    assert_fits(network, read_weights(tmp_path / "weights.bin").tensors)
+    assert_fits(network, read_weights(tmp_path / "weights.bin"))
 
 
 class Evil:
