@@ -87,7 +87,7 @@ def read_record(path: Path, kind: type[Record]) -> Record:
         raise InputError(f"{path} does not exist") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}") from error
     return decode(kind, data, str(path))
 

@@ -69,7 +69,7 @@ def check_bound(name: str, value: float, bound: Bound) -> None:
     sdd_eval.errors.InputError: --bins is 12345; it must be at most 10,000: with more bins than \
 images almost all bins are empty
     """
-    finite = "" if math.isfinite(value) else "finite and "
+    finite = "" if isinstance(value, int) or math.isfinite(value) else "finite and "
     if finite or not bound.holds(value):
         raise InputError(f"{name} is {value}; it must be {finite}{bound.accepted}")
     if value > bound.largest:

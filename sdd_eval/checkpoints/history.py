@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def gradient_study(history: Path) -> list[Measurement]:
             return [number for row in csv.DictReader(file) for number in _of_row(row)]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, csv.Error) as error:
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise InputError(f"cannot read {history}: {error}") from error
 
 
@@ -58,5 +59,6 @@ def _of_row(row: dict[str, str]) -> Iterator[Measurement]:
         if metric in GRADIENT_COLUMNS and text:
             unit, definition = GRADIENT_COLUMNS[metric]
             at = {"epoch": int(row["epoch"]), **({"layer": layer} if layer else {})}
-            protocol = Protocol({"definition": definition})
-            yield Measurement(metric, float(text), unit, at, protocol)
+            if not math.isfinite(value := float(text)):
+                raise ValueError(f"{column} is {text} in epoch {row['epoch']}")
+            yield Measurement(metric, value, unit, at, Protocol({"definition": definition}))

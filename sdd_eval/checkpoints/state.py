@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-import pickle
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import msgspec
 import torch
 
 from sdd_eval import records, store
@@ -23,6 +23,17 @@ from sdd_eval.errors import InputError
 
 STATE_FILE = "state.pt"
 
+
+#: Types of the values in the file, other than the recipe and what has tensors.
+_STORED: Mapping[str, Any] = {
+    "fingerprint": str,
+    "threads": int,
+    "devices": tuple[str, ...],
+    "epoch": int,
+    "seconds": float,
+    "history": tuple[dict[str, float], ...],
+    "processes": tuple[int, ...],
+}
 
 #: A recipe of a classifier or of a detector.
 RecipeType = TypeVar("RecipeType", bound=Any)
@@ -72,16 +83,25 @@ def read_state(folder: Path, recipe_type: type[RecipeType]) -> State[RecipeType]
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         recipe = records.upgraded(recipe_type, content.pop("recipe"))
-        return State(recipe=records.decode(recipe_type, recipe, str(path)), **content)
+        state = State(recipe=records.decode(recipe_type, recipe, str(path)), **content)
+        _check(state)
     except FileNotFoundError:
         return None
     except InputError:
         raise
-    except (OSError, RuntimeError, ValueError, TypeError, AttributeError, KeyError, EOFError,
-            pickle.UnpicklingError) as error:  # fmt: skip
+    except Exception as error:  # a damaged file may raise anything
         raise InputError(
             f"{path} is not a readable training state; use --overwrite to restart"
         ) from error
+    return state
+
+
+def _check(state: State[Any]) -> None:
+    """Raise an error if a value is not of its type, or the epoch none of the recipe's."""
+    for name, kind in _STORED.items():
+        msgspec.convert(getattr(state, name), kind)
+    if not 0 <= state.epoch <= state.recipe.epochs:
+        raise ValueError(f"epoch {state.epoch} of {state.recipe.epochs}")
 
 
 @contextlib.contextmanager

@@ -19,10 +19,10 @@ from sdd_eval.models.foreign import build_foreign, check_name, refuse_code
 from sdd_eval.models.network import Network
 from sdd_eval.models.splitting import as_stages, split_classifier
 from sdd_eval.records import ModelSpec
+from sdd_eval.validation import FROM_1, LAYERS, SIDE, check_bound
 
-#: Bounds of a network: the largest public sets of labels have some 22,000 classes, images of more
-#: than 4,096 pixels exhaust the memory, and networks of more hidden layers do not train.
-MAX_CLASSES, MAX_SIDE, MAX_HIDDEN_LAYERS = 100_000, 4_096, 16
+#: Bound of the number of classes.
+CLASSES = FROM_1.at_most(100_000, "the largest public sets of labels have 22,000")
 
 #: Bounds of constants of the standardisation; others exceed the range of float32 with the weights.
 CONSTANTS = (1e-6, 1e6)
@@ -88,18 +88,12 @@ def check_arch(arch: str, *, trust_code: bool = False) -> None:
 
 def _check(spec: ModelSpec, trust_code: bool) -> None:
     check_arch(spec.arch, trust_code=trust_code)
-    if spec.classes < 1 or spec.image_size < 1:
-        raise InputError(
-            f"classes is {spec.classes} and image_size {spec.image_size}; both must be 1 or more"
-        )
-    if spec.classes > MAX_CLASSES or spec.image_size > MAX_SIDE:
-        raise InputError(
-            f"classes is {spec.classes} and image_size {spec.image_size}; at most {MAX_CLASSES:,} "
-            f"classes and images of {MAX_SIDE:,} pixels are supported"
-        )
     hidden_layers = spec.options.get("hidden_layers", 0)
-    if not isinstance(hidden_layers, int) or not 0 <= hidden_layers <= MAX_HIDDEN_LAYERS:
-        raise InputError(f"hidden_layers is {hidden_layers!r}, not 0 to {MAX_HIDDEN_LAYERS}")
+    if not isinstance(hidden_layers, int):
+        raise InputError(f"hidden_layers is {hidden_layers!r}; it must be a whole number")
+    check_bound("hidden_layers", hidden_layers, LAYERS)
+    check_bound("classes", spec.classes, CLASSES)
+    check_bound("image_size", spec.image_size, SIDE)
     if not spec.mean or len(spec.mean) != len(spec.std):
         raise InputError(f"mean {spec.mean} and std {spec.std} have different numbers of channels")
     lowest, highest = CONSTANTS

@@ -184,19 +184,18 @@ def _best_match(network: Network, tensors: Mapping[str, Tensor]) -> Match:
     fitting = tuple(f"{match.key}." for match in candidates if match.key and not match.problems)
     candidates = [_without_extra(match, fitting) for match in candidates]
     best = min(candidates, key=lambda match: match.rank(tensors))
+    used = {*best.names.values()}
     others = {
         frozenset(match.names.values()): match.key
         for match in reversed(candidates)
-        if not match.problems and {*match.names.values()}.isdisjoint(best.names.values())
+        if not match.problems and used.isdisjoint(match.names.values())
     }
     alternatives = tuple(dict.fromkeys(reversed(others.values())))
-    unused = [name for name in tensors if name not in {*best.names.values()}]
-    prefix = f"{best.key}." if best.key else ""
+    elsewhere = tuple(f"{key}." for key in alternatives)
     left_out = dict.fromkeys(
-        _owner(name, prefix)
-        for name in unused
-        if not name.startswith(tuple(f"{key}." for key in alternatives))
-        and not name.endswith("num_batches_tracked")
+        _owner(name, f"{best.key}." if best.key else "")
+        for name in tensors
+        if name not in used and not name.startswith(elsewhere)
     )
     return replace(best, alternatives=alternatives, left_out=tuple(left_out))
 

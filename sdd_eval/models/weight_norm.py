@@ -17,6 +17,8 @@ def canonical(name: str) -> str:
     >>> canonical("fc.parametrizations.weight.original0"), canonical("fc.bias")
     ('fc.weight_g', 'fc.bias')
     """
+    if not name.endswith(("0", "1")):
+        return name
     return _ORIGINAL.sub(lambda match: f"{match[1]}_{'gv'[int(match[2])]}", name)
 
 

@@ -13,8 +13,8 @@ import pickletools
 import re
 import warnings
 import zipfile
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -53,8 +53,8 @@ SIGNATURES = {
     b"BZh": "it is packed by bzip2; unpack it first",
 }
 
-#: Number of containers within each other that are searched for tensors.
-DEPTH = 20
+#: Number of containers within each other that are searched for tensors, and of all that are.
+DEPTH, CONTAINERS = 20, 100_000
 
 #: Highest protocol of pickles that torch reads without running code; that of `torch.save`.
 PROTOCOL = 2
@@ -75,7 +75,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if start[8:] == b"{":  # a length of 8 bytes, then JSON
         tensors = _safetensors(path)
     else:
-        tensors = dict(_named(content := _unpickled(path), "", set()))
+        tensors = dict(_named(content := _unpickled(path), path))
         if not tensors:
             raise InputError(_without_tensors(path, content))
     for name in tensors:
@@ -181,18 +181,33 @@ def _cause(path: Path, error: Exception) -> str:
     return "it ends too soon" if isinstance(error, EOFError) else "it is not a pickle of tensors"
 
 
-def _named(content: Any, prefix: str, visited: set[int]) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors in nested containers, each of which is visited once, as "key.key.name"."""
-    if isinstance(content, Tensor) and not content.is_nested:
-        yield prefix.removesuffix("."), content
-    elif isinstance(content, Mapping | list | tuple) and prefix.count(".") < DEPTH:
-        if id(content) in visited:
+def _named(content: Any, path: Path) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors in nested containers as "key.key.name"."""
+    containers = deque([("", content, (id(content),))])  # with the identities of its holders
+    for _ in range(CONTAINERS):
+        if not containers:
             return
-        visited.add(id(content))
-        items = content.items() if isinstance(content, Mapping) else enumerate(content)
-        for key, value in items:
-            name = str(key) if isinstance(key, str | int) else type(key).__name__
-            yield from _named(value, f"{prefix}{name}.", visited)
+        prefix, container, holders = containers.popleft()
+        for key, value in _items(container):
+            name = prefix + (str(key) if isinstance(key, str | int) else type(key).__name__)
+            if isinstance(value, Tensor) and not value.is_nested:
+                yield name, value
+            elif len(holders) < DEPTH and _is_new_container(value, holders):
+                containers.append((f"{name}.", value, (*holders, id(value))))
+    raise InputError(
+        f"{path} holds more than {CONTAINERS:,} lists and mappings; save the tensors alone"
+    )
+
+
+def _is_new_container(value: Any, holders: tuple[int, ...]) -> bool:
+    return isinstance(value, Mapping | list | tuple) and id(value) not in holders
+
+
+def _items(content: Any) -> Iterable[tuple[Any, Any]]:
+    """Return the items of a container; empty for any other object."""
+    if isinstance(content, list | tuple):
+        return enumerate(content)
+    return content.items() if isinstance(content, Mapping) else ()
 
 
 def _without_tensors(path: Path, content: Any) -> str:

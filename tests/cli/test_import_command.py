@@ -13,11 +13,13 @@ from PIL import Image
 
 import sdd_eval
 from sdd_eval import plugins, store
+from sdd_eval.checkpoints import importing as importing_module
 from sdd_eval.checkpoints import load, read_card
 from sdd_eval.cli import exit_code
 from sdd_eval.data.catalogue import load_images
 from sdd_eval.data.standardisation import channel_statistics
 from sdd_eval.models.build import build
+from sdd_eval.models.preprocessing import Preprocessing
 from sdd_eval.records import Card, ModelSpec
 
 TRAINED = "digits-small_cnn-ce-seed0"
@@ -167,6 +169,11 @@ def test_importing_for_a_missing_data_set_states_what_is_needed(capsys):
             "../up --arch small_cnn --weights theirs.pt --dataset digits",
             "not a valid name",
         ),
+        ("mine --arch small_cnn --weights theirs.pt --dataset digits --weights-key x", "no such"),
+        (
+            "mine --arch small_cnn --weights theirs.pt --dataset digits --mean 127 --std 64",
+            "--mean is 127, but pixels are in [0, 1]; divide --mean and --std by 255",
+        ),
         (
             "mine --arch small_cnn --weights theirs.pt --dataset digits --options depth 3",
             "'small_cnn' and its options {'depth': 3}",
@@ -235,3 +242,63 @@ def test_a_network_of_the_users_own_folder_of_images_is_evaluated_by_its_name(he
         run = json.loads(re.sub(r"^[^{]*", "", capsys.readouterr().out, count=1))
         assert run["n"] == 12
         assert "pets" in run["dataset"]
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(("mean", "std", "better"), [(0.9, 0.05, True), (None, None, False)])
+def test_the_accuracy_with_the_statistics_of_the_images_stands_beside_that_with_the_library_s(
+    trained, capsys, monkeypatch, mean, std, better
+):
+    model = read_card(trained).model
+    constants = (model.mean, model.std) if mean is None else ((mean,), (std,))
+    library = Preprocessing("the library's", *constants, image_size=8, interpolation="bicubic")
+    monkeypatch.setattr(importing_module, "library_preprocessing", lambda arch: library)
+    assert importing("mine") == 0
+    output = capsys.readouterr().out
+    assert "(the library's)\nnote: the library's: for bicubic interpolation, not bilinear" in output
+    card = read_card("checkpoints/mine")
+    assert (card.model.mean, card.model.std) == constants
+    shown = [float(a) for a in re.findall(r"^accuracy ([\d.]+) %", output, re.MULTILINE)]
+    expected = [100 * known.metrics["accuracy"] for known in (card, read_card(trained))]
+    assert shown == [round(percent, 2) for percent in expected]
+    assert (shown[1] > shown[0]) == better
+    advice = "import it with --mean 0.3070 --std 0.3762 --overwrite"
+    assert (advice in output) == ("warning: the accuracy is higher" in output) == better
+    assert importing("mine", "--mean", "0.307", "--std", "0.3762", "--overwrite") == 0
+    assert "the library's" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("here")
+def test_an_average_beside_the_weights_is_printed_and_chosen_by_its_key(trained, capsys):
+    state = load(trained).state_dict()
+    other = {k: v * 0.5 if v.is_floating_point() else v for k, v in state.items()}
+    torch.save({"state_dict": state, "state_dict_ema": other, "epoch": 2}, "averaged.pt")
+    flags = "import {} --arch small_cnn --weights averaged.pt --dataset digits".format
+    assert exit_code(flags("plain").split()) == 0
+    output = capsys.readouterr().out
+    assert "averaged.pt, state_dict\n" in output
+    assert "the file also holds state_dict_ema, which fits: --weights-key state_dict_ema" in output
+    assert exit_code([*flags("average").split(), "--weights-key", "state_dict_ema"]) == 0
+    assert "averaged.pt, state_dict_ema\n" in capsys.readouterr().out
+    assert read_card("checkpoints/average").provenance.imported_below == ("state_dict_ema",)
+    weights = sdd_eval.load("checkpoints/average").classifier.weight
+    assert torch.equal(weights, other["classifier.weight"])
+
+
+@pytest.mark.usefixtures("here")
+def test_an_overwritten_checkpoint_keeps_the_user_s_files_and_a_damaged_one_is_replaced():
+    assert importing("mine") == 0
+    (Path("checkpoints/mine") / "notes.txt").write_text("mine")
+    Path("checkpoints/mine/card.json").write_text("{")
+    assert importing("mine") == 2
+    assert importing("mine", "--overwrite") == 0
+    assert (Path("checkpoints/mine") / "notes.txt").read_text() == "mine"
+    assert read_card("checkpoints/mine").model.arch == "small_cnn"
+
+
+def test_weights_that_do_not_fit_are_refused_before_the_images_are_measured(here, monkeypatch):
+    monkeypatch.setattr(
+        "sdd_eval.checkpoints.importing.channel_statistics", lambda images: pytest.fail("measured")
+    )
+    flags = "import mine --arch resnet8 --weights theirs.pt --dataset digits"
+    assert exit_code(flags.split()) == 2

@@ -185,6 +185,10 @@ LAYOUTS = {
         ),
     ),
     "a list": (lambda s: [s, {"optimizer": 1}], ("0", (), ())),
+    "one mapping under two keys": (
+        lambda s: {"best": s, "last": s, "loss": [0.5] * 200_000},
+        ("best", ("last",), ()),
+    ),
 }
 
 
@@ -380,6 +384,15 @@ def test_unusual_content_is_refused_in_one_line(tmp_path, content, message):
 def test_a_container_within_itself_is_read_once(tmp_path):
     torch.save(cyclic(), tmp_path / "file.pt")
     assert list(read_weights(tmp_path / "file.pt")) == ["fc.bias"]
+
+
+def test_containers_that_multiply_are_refused(tmp_path):
+    content = []
+    for _ in range(12):
+        content = [content] * 10
+    torch.save(content, tmp_path / "file.pt")
+    with pytest.raises(InputError, match="holds more than 100,000 lists and mappings"):
+        read_weights(tmp_path / "file.pt")
 
 
 def test_the_protocol_of_a_pickle_that_torch_does_not_read_is_named(tmp_path, state):

@@ -11,12 +11,14 @@ import torch
 from sdd_eval import plugins, store
 from sdd_eval.checkpoints.checkpoint import load, write_weights
 from sdd_eval.checkpoints.folder import read_card
+from sdd_eval.checkpoints.history import gradient_study
+from sdd_eval.checkpoints.state import read_state
 from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate_checkpoint
 from sdd_eval.models.build import build
 from sdd_eval.models.foreign import source_sha256
-from sdd_eval.records import Card, ModelSpec
+from sdd_eval.records import Card, ModelSpec, Recipe, encode
 
 SPEC = ModelSpec("small_cnn", 10, (0.4,), (0.2,), 8)
 
@@ -97,6 +99,77 @@ def test_a_card_that_is_not_json_is_refused(folder):
     (folder / "card.json").write_text("{")
     with pytest.raises(InputError, match="is not JSON"):
         load(folder)
+
+
+def damaged(card, **changes):
+    """Return the text of a card with other values."""
+    return json.dumps({**card, **changes}).encode("utf-8", "surrogatepass")
+
+
+DAMAGE = {
+    "classes 10^9": lambda c: damaged(c, model={**c["model"], "classes": 10**9}),
+    "classes 10^40": lambda c: damaged(c, model={**c["model"], "classes": 10**40}),
+    "classes 10^400": lambda c: damaged(c, model={**c["model"], "classes": 10**400}),
+    "a text for a number": lambda c: damaged(c, model={**c["model"], "classes": "ten"}),
+    "a number for a mapping": lambda c: damaged(c, model=3),
+    "an image of 10^9 pixels": lambda c: damaged(c, model={**c["model"], "image_size": 10**9}),
+    "a width of 10^12": lambda c: damaged(c, model={**c["model"], "options": {"width": 10**12}}),
+    "a width of 2^24": lambda c: damaged(c, model={**c["model"], "options": {"width": 2**24}}),
+    "layers without end": lambda c: damaged(
+        c, model={**c["model"], "options": {"hidden_layers": 10**9}}
+    ),
+    "a std of 1e300": lambda c: damaged(c, model={**c["model"], "std": [1e300]}),
+    "a mean of -1e300": lambda c: damaged(c, model={**c["model"], "mean": [-1e300]}),
+    "an infinite number": lambda c: damaged(c, model={**c["model"], "std": [1]}).replace(
+        b"[1]", b"[1e999]"
+    ),
+    "deep nesting": lambda c: b"[" * 100_000 + b"]" * 100_000,
+    "deep options": lambda c: damaged(c, model={**c["model"], "options": {"x": 0}}).replace(
+        b'"x": 0', b'"x": ' + b"[" * 50_000 + b"]" * 50_000
+    ),
+    "a lone surrogate": lambda c: damaged(c, model={**c["model"], "arch": "\ud800"}),
+    "bytes that are not UTF-8": lambda c: b'{"name": "\xff"}',
+    "zeros": lambda c: bytes(100),
+    "nothing": lambda c: b"",
+    "null": lambda c: b"null",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_card_costs_one_line_and_no_memory(folder, damage, capsys):
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_bytes(DAMAGE[damage](card))
+    assert exit_code(["accuracy", str(folder), "--dataset", "digits", "--limit", "20"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert len(error) < 1000
+
+
+STATES = {
+    "an epoch beyond the last": {"epoch": 10**9},
+    "an epoch before the first": {"epoch": -1},
+    "a text for a number": {"threads": "two"},
+    "a number for a sequence": {"devices": 3},
+    "a history of numbers": {"history": (1, 2)},
+    "an unknown value": {"colour": "red"},
+}
+
+
+@pytest.mark.parametrize("damage", STATES)
+def test_a_damaged_training_state_is_refused(tmp_path, damage):
+    content = {"recipe": encode(Recipe()), "fingerprint": "f", "threads": 1, "devices": ()}
+    torch.save({**content, "epoch": 3}, tmp_path / "state.pt")
+    assert read_state(tmp_path, Recipe).epoch == 3
+    torch.save({**content, **STATES[damage]}, tmp_path / "state.pt")
+    with pytest.raises(InputError, match="not a readable training state; use --overwrite"):
+        read_state(tmp_path, Recipe)
+
+
+@pytest.mark.parametrize("text", ["nan", "1e999", "x"])
+def test_a_gradient_study_holds_finite_numbers_only(tmp_path, text):
+    (tmp_path / "history.csv").write_text(f"epoch,kl_cosine\n1,{text}\n")
+    with pytest.raises(InputError, match=r"cannot read .*history\.csv"):
+        gradient_study(tmp_path / "history.csv")
 
 
 def test_the_error_about_missing_weights_names_the_file(folder):
