@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +45,9 @@ def library_preprocessing(arch: str) -> Preprocessing | None:
 
 
 def _of_timm(name: str) -> Preprocessing:
-    timm: Any = importlib.import_module("timm")
-    config = timm.get_pretrained_cfg(name)
+    import timm
+
+    config: Any = timm.get_pretrained_cfg(name)
     return Preprocessing(
         f"timm's configuration of {name}",
         tuple(map(float, config.mean)),
@@ -58,8 +58,9 @@ def _of_timm(name: str) -> Preprocessing:
 
 
 def _of_torchvision(name: str) -> Preprocessing:
-    models: Any = importlib.import_module("torchvision.models")
-    weights = models.get_model_weights(name).DEFAULT
+    import torchvision.models
+
+    weights: Any = torchvision.models.get_model_weights(name).DEFAULT
     transforms = weights.transforms()
     return Preprocessing(
         f"torchvision's transforms of {weights}",
