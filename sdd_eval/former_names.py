@@ -88,29 +88,29 @@ def current_selector(selector: str) -> str:
 
 def renamed_selector(selector: str) -> str:
     """Return a selector of a study file under the present name; a former name gives a warning."""
-    present = current_selector(selector)
-    if present != selector:
-        warnings.warn(f"{selector} is now called {present}", DeprecationWarning, stacklevel=2)
-    return present
+    return _warned(selector, current_selector(selector))
 
 
 def renamed_metric(metric: str) -> str:
     """Return the present name of a metric of any evaluator; a former name gives a warning."""
-    for former in FORMER_NAMES.values():
-        if present := former.metrics.get(metric):
-            message = f"the metric {metric} is now called {present}"
-            warnings.warn(message, DeprecationWarning, stacklevel=2)
-            return present
-    return metric
+    present = (former.metrics.get(metric) for former in FORMER_NAMES.values())
+    return _warned(metric, next(filter(None, present), metric), "the metric ")
 
 
 def current_settings(evaluator: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return an evaluator's settings under the present names; a former name gives a warning."""
     former = FORMER_NAMES.get(evaluator, FormerNames()).settings
-    for name in settings.keys() & former.keys():
-        message = f"the setting {name} of {evaluator} is now called {former[name]}"
-        warnings.warn(message, DeprecationWarning, stacklevel=2)
-    return _renamed(settings, former)
+    names = {name: former.get(name, name) for name in settings}
+    kind, owner = "the setting ", f" of {evaluator}"
+    return {_warned(name, names[name], kind, owner): value for name, value in settings.items()}
+
+
+def _warned(name: str, present: str, kind: str = "", owner: str = "") -> str:
+    """Return the present name, with a warning if the name is another."""
+    if present != name:
+        message = f"{kind}{name}{owner} is now called {present}"
+        warnings.warn(message, DeprecationWarning, stacklevel=3)
+    return present
 
 
 def key_settings(evaluator: str, settings: Mapping[str, Any]) -> dict[str, Any]:

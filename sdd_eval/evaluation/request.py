@@ -26,6 +26,7 @@ from sdd_eval.evaluators.evaluator import check, score, task_of
 from sdd_eval.evaluators.settings import loaded_names, settings_that_load, training_key
 from sdd_eval.object_detection.batches import objects_of
 from sdd_eval.records import OBJECT_DETECTION, Measurement, Run, Task, encode
+from sdd_eval.validation import FROM_1, bounded, bounds_of, check_bounds
 
 #: What a network returns: logits, or probabilities, of which the log is taken.
 Outputs = Literal["logits", "probabilities"]
@@ -41,10 +42,10 @@ class Request:
     data_root: Path
     dataset: str | None = None
     """The test set; None is the one that the checkpoint was trained for."""
-    limit: int | None = None
+    limit: int | None = bounded(None, FROM_1)
     seed: int = 0
     device: str = "cpu"
-    batch_size: int = 256
+    batch_size: int = bounded(256, FROM_1)
     command: str = ""
     trust_code: bool = False
     """Run the code that a card names as its network's factory."""
@@ -68,9 +69,7 @@ def validated(request: Request) -> Request:
 
     TF32 is switched off on a device without it.
     """
-    for flag, number in (("--limit", request.limit), ("--batch-size", request.batch_size)):
-        if number is not None and number < 1:
-            raise InputError(f"{flag} is {number}; it must be 1 or more")
+    check_bounds(request, bounds_of(Request), "--")
     if request.outputs not in (None, *get_args(Outputs)):
         raise unknown_name("--outputs", str(request.outputs), get_args(Outputs))
     check(request.evaluator)
