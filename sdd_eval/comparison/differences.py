@@ -25,6 +25,8 @@ from sdd_eval.statistics.sums import paired_replicates, permutation_p_values
 McNemarVariant = Literal["mid-p", "exact"]
 #: Resamples of a bootstrap interval, and of the correlation of two numbers.
 RESAMPLES, CORRELATION_RESAMPLES = 1000, 200
+#: Rounding error of the ends of an interval.
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,8 @@ def _ends(
     if not (isinstance(one, Bounds) and isinstance(two, Bounds)):
         return None
     bounds = difference(one, two, _correlation(first, second, row, replicates))
+    if bounds.high - bounds.low <= ROUNDING:  # no image tells the networks apart, another one may
+        bounds = difference(one, two, 1 - 1 / float(np.sum(first.images)))
     return max(bounds.low, -widest), min(bounds.high, widest)
 
 

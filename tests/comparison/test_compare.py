@@ -17,6 +17,7 @@ import pytest
 from sdd_eval.arrays import Array, Arrays
 from sdd_eval.cli import exit_code
 from sdd_eval.comparison.compare import compare
+from sdd_eval.comparison.differences import paired_differences
 from sdd_eval.comparison.matching import run_differences
 from sdd_eval.comparison.records import MetricDifference
 from sdd_eval.comparison.store import load_comparisons
@@ -27,6 +28,7 @@ from sdd_eval.metrics.ranking_statistics import MAX_RANKS, ranks
 from sdd_eval.records import Recipe, Run, encode
 from sdd_eval.report.tables.comparisons import comparison_tex
 from sdd_eval.statistics.hypothesis_tests import mcnemar, permutations_needed
+from sdd_eval.statistics.statistic import Quantity, mean_of_cells
 from sdd_eval.statistics.sums import SumStatistic, permutation_p_values, swap_indicators
 from sdd_eval.store import write_run
 
@@ -87,6 +89,16 @@ def test_accuracies_have_mcnemars_test_of_the_images_that_changed(tmp_path):
     assert row.verdict == "higher"
     (exact,) = compare(tmp_path / "s", ["one", "two"], test="exact").pairs
     assert found_row(exact.rows, "accuracy").p == mcnemar(*flags).exact
+
+
+@pytest.mark.parametrize("n", [50, 1000])
+def test_networks_that_are_right_for_the_same_images_have_a_difference_of_positive_width(n):
+    quantity, right = Quantity("mca", "fraction", {}, ""), np.arange(n) % 2
+    network = mean_of_cells([quantity], [right])
+    ((row,),) = paired_differences([(network, network)], [99])
+    assert (row.value, row.p) == (0, 1)
+    assert 0 < row.high - row.low < 4 / n
+    assert row.low < 0 < row.high
 
 
 def test_permuting_sums_equals_permuting_every_swap(tmp_path):
