@@ -79,8 +79,8 @@ def read_runs(studies: Sequence[Path], progress: Progress | None = None) -> RunC
             f"none of {len(paths)} run files can be read; the first error: {errors[0]}"
         )
     if not runs:
-        folders = ", ".join(f"{study / 'runs'}" for study in studies)
-        raise InputError(f"no finished run below {folders}; {_hint(studies[0])}")
+        searched = ", ".join(f"{study / 'runs'}" for study in studies)
+        raise InputError(f"no finished run below {searched}; {_hint(studies[0])}")
     titles = {name: record.title for name, record in records.items()}
     return RunCollection(tuple(runs), tuple(errors), titles)
 

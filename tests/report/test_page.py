@@ -205,7 +205,7 @@ def test_a_third_party_evaluator_has_a_section_with_rows_and_protocol(
     ]
     run = synthetic.run_of(synthetic.network(0.0, 0), "zz_third_party", measurements)
     page = write_report(synthetic.small_study(tmp_path / "study", run)).read_text()
-    section = page[page.index(">zz_third_party</h2>") :]
+    section = page[page.index(">Zz third party</h2>") :]
     assert "<th>stem<th>" in section or "<th>stem<td>" in section
     assert "0.7500" in section
     assert "share of flips" in section

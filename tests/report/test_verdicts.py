@@ -93,6 +93,28 @@ def test_p_values_are_corrected_over_all_tests_of_the_table(synthetic: ModuleTyp
     assert only_line(alone).verdict == "better"
 
 
+def test_tests_without_a_stored_comparison_are_corrected_together_with_the_stored_ones(
+    synthetic: ModuleType,
+) -> None:
+    """A lead of 4.75 points has p = .044 alone, and .088 beside a stored test."""
+    nets, runs = synthetic.pair(), []
+    leads = zip(nets, [0.90, 0.92, 0.94, 0.9475, 0.9675, 0.9875], strict=True)
+    for index, (net, value) in enumerate(leads):
+        numbers = [Measurement("accuracy", value, "fraction", {}, "top-1")]
+        runs.append(synthetic.run_of(net, "accuracy", numbers))
+        numbers = [Measurement("ece", 0.1 + index / 99, "fraction", {"bins": 10}, "ten bins")]
+        runs.append(synthetic.run_of(net, "calibration", numbers))
+    difference = MetricDifference(
+        *("calibration", "digits", "ece", {"bins": 10}, "fraction", "ten bins", 360, 0.1, 0.2, 0.1),
+        **{"test": "Welch", "low": 0.05, "high": 0.15, "p": 0.3, "adjusted": 0.3, "size": 1},
+    )
+    sides = [tuple(net.checkpoint for net in side) for side in (nets[:3], nets[3:])]
+    stored = ComparisonSet("planned", (PairComparison(*sides, "seeds", (difference,)),))
+    (table,) = verdict_tables(headline(synthetic.table(runs)[0], {"study": [stored]}))
+    assert [line.verdict for row in table.rows for line in row.lines] == ["no difference shown"] * 2
+    assert "corrected for 1 or 2 tests" in table.note
+
+
 def test_single_networks_have_intervals_over_images_and_verdicts_of_a_stored_comparison(
     synthetic: ModuleType,
 ) -> None:

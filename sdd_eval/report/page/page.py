@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures.selection import where
-from sdd_eval.report.drawing.draw import COMPARISON_FIGURES, FORMATS, WIDTHS, ReportFigure
+from sdd_eval.metrics.names import display_name
+from sdd_eval.report.drawing.draw import (
+    COMPARISON_FIGURES,
+    FORMATS,
+    WIDTHS,
+    ReportFigure,
+    file_name,
+)
 from sdd_eval.report.drawing.svg import SharedSvg, inline_svg, svg_width
 from sdd_eval.report.runs import RunCollection, StudyRun
 from sdd_eval.report.tables import provenance, sections
@@ -110,7 +117,7 @@ def render_page(content: PageContent) -> str:
         several_studies=len(studies) > 1,
         protocols=protocols,
         marks=content.headline.marks,
-        chapters={name: f"chapter-{index}" for index, name in enumerate(names, start=1)},
+        chapters={name: f"chapter-{file_name(name)}" for name in names},
         unofficial=unofficial,
         **_figure_values(content, names, protocols),
         **_provenance_values(content, names),
@@ -176,7 +183,7 @@ def _section(
         for index, comparison in enumerate(content.comparable)
     }
     tables = evaluator_tables(content.comparable, name, protocols, in_figures)
-    title = sections.TITLES.get(name, name)
+    title = sections.TITLES.get(name) or display_name(name)
     return {"evaluator": name, "title": title, "figures": figures, "tables": tables}
 
 

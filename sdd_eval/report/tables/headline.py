@@ -122,7 +122,7 @@ def headline(
 
     Differences are those of a stored comparison of the same networks; of several, the one with the
     largest adjusted p-value. Without one, groups of several networks are compared by Welch's test
-    over seeds, and p-values are adjusted over all these tests of one part of the results.
+    over seeds, and p-values are adjusted over all tests of one part of the results.
     """
     columns, stored = headline_columns(results), comparisons or {}
     parts = comparable_results(results)
@@ -221,13 +221,13 @@ def _changes(
     table: Sequence[Mapping[str, HeadlineCell]],
     bases: Mapping[str, str],
     stored: Sequence[ComparisonSet],
-) -> list[Changes]:
+) -> Sequence[Changes]:
     """Return the differences of each column, each pair also reversed.
 
     They are those of each group from its base and from the group of the best mean, where both were
     measured under the same conditions.
     """
-    changes = []
+    changes: list[dict[tuple[str, str], Difference]] = []
     for column, cells in zip(columns, table, strict=True):
         best, known = _best_group(column, cells), [g for g, cell in cells.items() if cell.values]
         pairs = [(bases[group], group) for group in known if bases.get(group) in known]
@@ -241,10 +241,13 @@ def _changes(
                 if cells[one].conditions == cells[two].conditions
             }
         )
-    over_seeds = [c for of_column in changes for c in of_column.values() if math.isnan(c.adjusted)]
-    adjusted = dict(zip(map(id, over_seeds), adjust(over_seeds), strict=True))
-    final = [{p: adjusted.get(id(c), c) for p, c in of_column.items()} for of_column in changes]
-    return [{**one, **{pair[::-1]: c.reversed for pair, c in one.items()}} for one in final]
+    adjusted = iter(adjust([change for of_column in changes for change in of_column.values()]))
+    for of_column in changes:
+        for pair, change in list(of_column.items()):
+            own = next(adjusted)
+            of_column[pair] = own if math.isnan(change.adjusted) else change
+            of_column[pair[::-1]] = of_column[pair].reversed
+    return changes
 
 
 def _stored_difference(

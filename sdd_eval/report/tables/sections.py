@@ -24,11 +24,12 @@ TITLES = {
     "accuracy": "Accuracy",
     "calibration": "Calibration",
     "selective": "Selective prediction",
-    "fgsm": "Adversarial robustness: FGSM",
-    "attack": "Adversarial robustness: attacks and audit",
-    "corruption": "Corruption robustness",
-    "odin": "Out-of-distribution detection: ODIN",
-    "ood": "Out-of-distribution detection",
+    "fgsm": "FGSM",
+    "attack": "Attacks and audit",
+    "corruption": "Corruption",
+    "odin": "ODIN",
+    "ood": "Out-of-distribution",
+    "mask_variance": "Variance over masks",
     "history": "Gradients during training",
 }
 #: Up to this many protocols of an evaluator are written out in full.

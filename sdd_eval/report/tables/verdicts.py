@@ -112,7 +112,7 @@ class VerdictTable:
 def verdict_tables(table: Headline) -> list[VerdictTable]:
     """Return the verdict table of each part, or a leaderboard of all groups if they are many."""
     parts = table.parts
-    if len(parts) <= MAX_TABLES and max(map(len, parts)) <= MAX_GROUPS:
+    if len(parts) <= MAX_TABLES and all(len(rows) <= MAX_GROUPS for rows in parts):
         return [_verdict_table(table.columns, rows) for rows in parts]
     return [_verdict_table(table.columns, table.rows, leaderboard=True)]
 
