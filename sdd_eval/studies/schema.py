@@ -280,7 +280,8 @@ def _error(error: str, data: Any, location: Location) -> InputError:
     path, kind, value = failed_value(error, StudyFile, data)
     name = re.search(r"(?:unknown|required) field `(.+?)`", error)
     if name and error.startswith("Object contains unknown"):
-        known = filter(None, kind.__struct_encode_fields__)
+        known = {name for name in kind.__struct_encode_fields__ if name}
+        known |= _method_options() if "method_options" in known else set()
         return location.error(str(unknown_name(kind.noun, name[1], known)), *path, name[1])
     if name:
         return location.error(f"{name[1]} is missing; add {name[1]} = …", *path)

@@ -156,6 +156,7 @@ TYPOS = [
     ("[recipe]\nepoch = 3", "line 2: unknown field of a recipe 'epoch'; did you mean 'epochs'?"),
     ("[[train]]\n\nsd_droput = 1", "line 3: unknown field of a training 'sd_droput'; did you mean"),
     ("[[train]]\nmethod = 'cs'", "line 2: unknown method 'cs'"),
+    ("[[train]]\nsmoothin = 0.1", "field of a training 'smoothin'; did you mean 'smoothing'?"),
     ("[[train]]\nseed = 1", "line 2: unknown field of a training 'seed'; did you mean 'seeds'?"),
     ("[[train]]\ndrop_rate = [0.1, '0.2']", "line 2: drop_rate is '0.2', not float"),
     ("[[train]]\ndrop_rate = 1.5", "line 2: drop_rate is 1.5; it must be 0 or more and below 1"),
