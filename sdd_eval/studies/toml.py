@@ -71,28 +71,32 @@ class Location:
             for location, table in filter(None, [(self, values), shared]):
                 named = list(_named(str(error), table))
                 if named:
-                    raise location.error(str(error), *min(named)[1]) from error
+                    raise location.error(str(error), *min(named)[-1]) from error
             raise self.error(str(error), *default) from error
 
 
-def _named(error: str, values: Mapping[str, Any]) -> Iterator[tuple[int, KeyPath]]:
+def _named(error: str, values: Mapping[str, Any]) -> Iterator[tuple[bool, int, KeyPath]]:
     """Yield where an error names a key or a word of its value, and the key's path.
 
+    Before the place is whether the error does not begin to say there what the value is.
+
     >>> list(_named("unknown attack 'PGDD'", {"limit": 3, "settings": {"name": "PGDD"}}))
-    [(16, ('settings', 'name'))]
+    [(True, 16, ('settings', 'name'))]
+    >>> min(_named("method ls: smoothing is 2", {"method": "ls", "smoothing": 2}))
+    (False, 11, ('smoothing',))
     """
     error = error.replace("-", "_")
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from ((start, (key, *path)) for start, path in _named(error, value))
+            yield from ((*rank, (key, *path)) for *rank, path in _named(error, value))
             continue
         items = value if isinstance(value, list | tuple) else [value]
         texts = [word for item in items if isinstance(item, str) for word in item.split("=")]
         words = [text.replace("-", "_") for text in (key.removesuffix("s"), *texts) if text]
         pattern = "|".join(map(re.escape, words))
-        match = re.search(rf"(?<![^\W_])({pattern})s?(?!\w)", error)
+        match = re.search(rf"(?<![^\W_])({pattern})s?(?!\w)( is | has )?", error)
         if match:
-            yield match.start(1), (key,)
+            yield match[2] is None, match.start(1), (key,)
 
 
 def read_toml(path: Path) -> tuple[dict[str, Any], Location]:

@@ -157,6 +157,7 @@ TYPOS = [
     ("[[train]]\n\nsd_droput = 1", "line 3: unknown field of a training 'sd_droput'; did you mean"),
     ("[[train]]\nmethod = 'cs'", "line 2: unknown method 'cs'"),
     ("[[train]]\nsmoothin = 0.1", "field of a training 'smoothin'; did you mean 'smoothing'?"),
+    ("[[train]]\nmethod = 'ls'\nsmoothing = 2", "line 3: method ls: smoothing is 2.0; it must"),
     ("[[train]]\nseed = 1", "line 2: unknown field of a training 'seed'; did you mean 'seeds'?"),
     ("[[train]]\ndrop_rate = [0.1, '0.2']", "line 2: drop_rate is '0.2', not float"),
     ("[[train]]\ndrop_rate = 1.5", "line 2: drop_rate is 1.5; it must be 0 or more and below 1"),
