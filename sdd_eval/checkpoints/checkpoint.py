@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import safetensors
@@ -144,6 +144,8 @@ def _require_trust(card: Card, trust_code: bool) -> None:
 def verified_weights(folder: Path, card: Card) -> bytes:
     """Read the weights file; raise InputError if it is missing, or its SHA-256 not the card's."""
     path = folder / WEIGHTS
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise InputError(f"cannot read {path}: it is not a regular file")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -205,7 +207,7 @@ def module_sha256(module: nn.Module) -> str:
         return weights_sha256(module)
     content = io.BytesIO()
     if frozen:
-        code, constants = module.code_with_constants
+        code, constants = cast(Any, module).code_with_constants
         torch.save((code, constants.const_mapping), content)
     else:
         torch.save(state, content)

@@ -148,6 +148,7 @@ def _check_accuracy(percent: float, expect: float | None, images: Any) -> int:
         return 0
     print(
         f"expected {expect:g} %, {percent - expect:+.2f} points off: check --mean and --std, "
-        "the order of channels and classes, and for a ResNet with option A --options padding both"
+        "the order of channels and classes, for a ResNet with option A --options padding both, and "
+        "for a DenseNet --options newest first"
     )
     return 1

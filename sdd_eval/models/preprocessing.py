@@ -27,7 +27,7 @@ class Preprocessing:
             differences.append(f"images of {self.image_size} pixels, not {image_size}")
         if self.interpolation != INTERPOLATION:
             differences.append(f"{self.interpolation} interpolation, not {INTERPOLATION}")
-        return " and ".join(differences)
+        return ", and ".join(differences)
 
 
 def library_preprocessing(arch: str) -> Preprocessing | None:

@@ -183,7 +183,8 @@ def _cause(path: Path, error: Exception) -> str:
 
 def _named(content: Any, path: Path) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors in nested containers as "key.key.name"."""
-    containers = deque([("", content, (id(content),))])  # with the identities of its holders
+    containers: deque[tuple[str, Any, tuple[int, ...]]] = deque()  # with what holds them
+    containers.append(("", content, (id(content),)))
     for _ in range(CONTAINERS):
         if not containers:
             return

@@ -358,3 +358,45 @@ def test_the_error_about_a_file_without_tensors_lists_its_keys(tmp_path):
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(InputError, match="holds a list, not tensors by name"):
         read_weights(tmp_path / "list.pt")
+
+
+def mutated(content, random):
+    """Return bytes with a few of the first ones changed, some inserted, or the end cut off."""
+    content = bytearray(content)
+    where = int(random.integers(min(len(content), 6000)))
+    kind = random.integers(3)
+    if kind == 0:
+        content[where : where + 4] = random.bytes(4)
+    elif kind == 1:
+        content[where:where] = random.bytes(9)
+    return bytes(content if kind < 2 else content[:where])
+
+
+def with_pickle(content, random):
+    """Return an archive of torch.save with a mutated pickle."""
+    target = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as source,
+        zipfile.ZipFile(target, "w") as archive,
+    ):
+        for name in source.namelist():
+            inner = source.read(name)
+            archive.writestr(name, mutated(inner, random) if "data.pkl" in name else inner)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_a_randomly_damaged_file_is_read_or_refused_in_one_line(tmp_path, seed):
+    random = np.random.default_rng(seed)
+    tensors = {"fc.weight": torch.arange(6.0), "fc.bias": torch.zeros(2)}
+    content = saved(_use_new_zipfile_serialization=seed % 4 != 1)
+    if seed % 4 == 2:
+        content = safetensors.torch.save(tensors)
+    content = with_pickle(content, random) if seed % 4 == 3 else mutated(content, random)
+    (tmp_path / "file").write_bytes(content)
+    message = ""
+    try:
+        assert read_weights(tmp_path / "file")
+    except InputError as error:
+        message = str(error)
+    assert "\n" not in message

@@ -3,6 +3,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
 from collections import Counter
 
 import pytest
@@ -175,6 +176,13 @@ def test_a_gradient_study_holds_finite_numbers_only(tmp_path, text):
 def test_the_error_about_missing_weights_names_the_file(folder):
     (folder / "weights.safetensors").unlink()
     with pytest.raises(InputError, match=r"cannot read .*weights\.safetensors"):
+        load(folder)
+
+
+def test_weights_that_are_a_pipe_are_not_waited_for(folder):
+    (folder / "weights.safetensors").unlink()
+    os.mkfifo(folder / "weights.safetensors")
+    with pytest.raises(InputError, match="not a regular file"):
         load(folder)
 
 
