@@ -113,7 +113,10 @@ FEW_WRONG = f"the baseline has fewer than {FEWEST_WRONG} wrong images in a corru
 NO_INCREASE = "corruption does not increase the baseline's error significantly"
 #: In resamples, relative CE is defined wherever the baseline's error increases at all.
 MIN_INCREASE = 1e-9
-OF_ERROR = f"score interval with variance proportional to the ratio, {TOGETHER}"
+OF_ERROR = (
+    "score interval with variance proportional to the ratio, Poisson bound of few errors below, "
+    f"{TOGETHER}"
+)
 OF_INCREASE = f"Fieller's interval of a mean of ratios, {TOGETHER}"
 
 

@@ -143,7 +143,7 @@ def _interval(bounds: Ends, level: float, method: str) -> Interval:
 
 #: Methods of closed-form intervals.
 SHARE = "Wilson score interval with the ends of Brown, Cai and DasGupta"
-LOSS = "score interval with variance proportional to the mean"
+LOSS = "score interval with variance proportional to the mean, Poisson bound of few errors below"
 CELLS = "Wilson score interval with the design effect of drawing an image with all its renderings"
 
 

@@ -166,6 +166,15 @@ def test_a_mean_loss_of_zero_has_a_positive_upper_end(pseudo):
     assert 0 < high < pseudo
 
 
+@pytest.mark.parametrize("errors", [1, 2])
+def test_the_lower_end_of_a_mean_loss_of_few_errors_is_the_poisson_bound(errors):
+    """One wrong image of 200 with a loss of 14: its rate may be 1 of 4,000 as well."""
+    losses = np.append(np.full(errors, 14.0), np.full(200 - errors, 1e-6))
+    bounds = share.score_bounds(losses.mean(), losses - losses.mean(), pseudo=8.0)
+    share_of_errors = share.wilson(errors / 200, 200)[0]
+    assert bounds.low == pytest.approx(14 * float(share_of_errors), rel=0.01)
+
+
 @pytest.mark.parametrize("images", [200, 1000])
 def test_the_l2_error_allows_for_images_in_bins_that_the_sample_has_none_of(images):
     """Few images of an accurate network lie outside its last bin, with large gaps."""

@@ -162,7 +162,10 @@ def score_bounds(value: float, influence: Floats, pseudo: float, level: float = 
 
     The variance is taken proportional to the number (quasi-Poisson; McCullagh and Nelder 1989), as
     it is where few images carry most of it. To second order it is the interval of the delta method
-    on the logarithm, but it is also defined at 0. One pseudo error enters the dispersion.
+    on the logarithm, but it is also defined at 0. One pseudo error enters the dispersion. If at
+    most three images (effectively: the squared sum of what each adds over the sum of squares) carry
+    the number, its lower end is at most the Poisson bound, as in `wilson`: the loss of a single
+    wrong image may be far above the pseudo error's.
 
     `influence` is that of each image on the number (n,), with mean 0, of a mean its deviation;
     `pseudo` that of an error.
@@ -174,7 +177,10 @@ def score_bounds(value: float, influence: Floats, pseudo: float, level: float = 
     spread = float((influence**2).sum()) + pseudo**2
     k = normal_quantile(level) ** 2 * spread / (n * value + pseudo) / n
     half = math.sqrt(value * k + k * k / 4)
-    return Bounds(value, max(0.0, value + k / 2 - half), value + k / 2 + half)
+    squares = float(((influence + value) ** 2).sum())
+    errors = np.array((n * value) ** 2 / squares if squares else 0.0)
+    fewest = value * float(_poisson_end(errors, errors, level)) if value > 0 else 0.0
+    return Bounds(value, max(0.0, min(value + k / 2 - half, fewest)), value + k / 2 + half)
 
 
 def ratio_bounds(
