@@ -9,7 +9,13 @@ from typing import Any, Literal
 
 from sdd_eval import checkpoints, studies
 from sdd_eval.cli.batch_command import results, run_planned, summary, workspace_of
-from sdd_eval.cli.flags import CachedStorage, Checkpoints, Compute, parse
+from sdd_eval.cli.flags import (
+    CachedStorage,
+    Checkpoints,
+    Compute,
+    parse,
+)
+from sdd_eval.cli.given_logits import GivenLogits, evaluate_logits
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
 from sdd_eval.records import encode
@@ -68,6 +74,7 @@ class Flags:
 
     checkpoint: Checkpoints = ()
     suite: Suite = field(default_factory=Suite)
+    given: GivenLogits = field(default_factory=GivenLogits)
     data: Data = field(default_factory=Data)
     storage: Storage = field(default_factory=Storage)
     compute: Compute = field(default_factory=Compute)
@@ -78,6 +85,11 @@ def run(arguments: Sequence[str]) -> int:
     """Run the missing evaluations; return 1 if one failed."""
     flags = parse(Flags, arguments, "evaluate")
     device = prepare_device(flags.compute.device, flags.compute.threads)
+    if flags.given.logits:
+        return evaluate_logits(flags)
+    for name, value in vars(flags.given).items():
+        if value:
+            raise InputError(f"--{name.replace('_', '-')} needs --logits FILE.npy")
     if not flags.checkpoint:
         raise InputError("no checkpoint is named; use: sdd-eval evaluate CHECKPOINT…")
     study = _study(flags)

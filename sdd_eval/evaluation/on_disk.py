@@ -53,6 +53,13 @@ def evaluate_checkpoint(
     return _evaluated(_resolved(checkpoint, request), progress, wait=False)
 
 
+def evaluate_inputs(
+    checkpoint: Checkpoint, inputs: Inputs, request: Request, progress: Progress | None = None
+) -> Outcome:
+    """Evaluate a network in memory on loaded inputs, unless its run is stored."""
+    return _evaluated(_Evaluation(checkpoint, request, inputs), progress, wait=False)
+
+
 def is_measured(checkpoint: Path, request: Request) -> bool:
     """Return whether the run is stored already; raise InputError for an invalid request."""
     return _complete_run(_resolved(checkpoint, request).path) is not None

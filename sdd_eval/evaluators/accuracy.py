@@ -24,6 +24,7 @@ class Accuracy(Evaluator):
 
     name: ClassVar[str] = "accuracy"
     version: ClassVar[int] = 1
+    from_logits: ClassVar[bool] = True
 
     def collect(self, subject: Subject) -> Arrays:
         """Return `logits` (images, classes) float32 and `labels` (images,), class indices."""

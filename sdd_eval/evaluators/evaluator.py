@@ -62,6 +62,8 @@ class Evaluator:
 
     task: ClassVar[Task] = CLASSIFICATION
     metrics: ClassVar[tuple[Metric, ...]] = ()
+    from_logits: ClassVar[bool] = False
+    """Whether `collect` needs nothing of the network but its logits."""
 
     intervals: Intervals = field(default=INTERVALS, kw_only=True, metadata={"stage": "score"})
     """Settings of the intervals."""

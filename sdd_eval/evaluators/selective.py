@@ -50,6 +50,7 @@ class Selective(Evaluator):
 
     name: ClassVar[str] = "selective"
     version: ClassVar[int] = 2
+    from_logits: ClassVar[bool] = True
 
     corrupted: str = collects("", loads="corruptions", optional=True)
     """Corrupted version of the test set to measure as well; default: none."""

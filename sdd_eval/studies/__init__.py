@@ -20,9 +20,10 @@ if TYPE_CHECKING:
         Gate,
         Study,
         StudyRecord,
+        configured,
         read_study_record,
         warnings,
     )
-    from sdd_eval.studies.suites import SUITES, steps_of, suite_study
+    from sdd_eval.studies.suites import SUITES, Step, steps_of, suite_study
 else:
     __getattr__, __all__ = lazy_exports(__name__)

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sdd_eval import studies
@@ -87,6 +88,53 @@ def test_an_impossible_request_is_one_line(
     flags: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_code(["evaluate", *flags.split()]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.fixture
+def logits(here: Path) -> Path:
+    """Files of logits, labels, and logits of outliers."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 5, 200)
+    np.save("mine.npy", random.normal(size=(200, 5)) + 2 * np.eye(5)[labels])
+    np.save("y.npy", labels)
+    np.save("far.npy", random.normal(size=(50, 5)))
+    return here
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_logits_are_measured_by_all_that_needs_no_network(
+    logits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = "evaluate --logits mine.npy --labels y.npy --study s"
+    assert exit_code(command.split()) == 0
+    assert evaluators(logits) == ["accuracy", "calibration", "selective"]
+    assert "reports/s/index.html" in capsys.readouterr().out
+    assert exit_code([*command.split(), "--outlier-logits", "far", "far.npy", "--json"]) == 0
+    assert evaluators(logits) == ["accuracy", "calibration", "ood", "selective"]
+    assert {run["checkpoint"] for run in json.loads(capsys.readouterr().out)["runs"]} == {"mine"}
+
+
+@pytest.mark.usefixtures("logits")
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--logits mine.npy", "--logits needs --labels FILE.npy"),
+        (f"{NAME} --logits mine.npy --labels y.npy", "--logits replaces checkpoints"),
+        ("--logits mine.npy --labels y.npy --outliers svhn", "--outliers names images"),
+        ("--logits mine.npy --labels y.npy --evaluators fgsm", "fgsm needs the network"),
+        ("--logits none.npy --labels y.npy", "none.npy does not exist"),
+        ("--logits y.npy --labels y.npy", "not numbers (images, classes)"),
+        ("--logits mine.npy mine.npy --labels y.npy", "two files of one name"),
+        ("--labels y.npy", "--labels needs --logits"),
+    ],
+)
+def test_wrong_logits_are_one_line(
+    flags: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(["evaluate", *flags.split(), "--study", "s"]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

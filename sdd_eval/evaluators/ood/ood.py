@@ -68,6 +68,11 @@ class Ood(Evaluator):
         return any(fits(self._detector(name)) for name in self.detectors)
 
     @property
+    def from_logits(self) -> bool:  # type: ignore[override]
+        """Whether no detector is fitted, or takes a step along a gradient."""
+        return not self.fits and not self.grid and odin.Odin.name not in self.detectors
+
+    @property
     def chooses(self) -> bool:
         """Whether validation images are used, so that they are loaded."""
         return self.grid

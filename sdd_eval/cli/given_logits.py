@@ -1,0 +1,95 @@
+"""`sdd-eval evaluate --logits FILE --labels FILE`: what can be measured without the network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sdd_eval import evaluation, report, studies
+from sdd_eval.cli.flags import command_line, require_positive
+from sdd_eval.cli.terminal import relative
+from sdd_eval.data.images import open_npy
+from sdd_eval.errors import InputError
+from sdd_eval.records import encode
+from sdd_eval.store import folder_name
+
+
+@dataclass(frozen=True)
+class GivenLogits:
+    """What a network gave elsewhere, instead of checkpoints: what needs no network is measured."""
+
+    logits: tuple[Path, ...] = ()
+    """Files of logits, .npy (images, classes), of one network each."""
+    labels: Path | None = None
+    """Class indices of the images, .npy (images,)."""
+    outlier_logits: Mapping[str, Path] = field(default_factory=dict)
+    """Logits of OOD sets as NAME FILE pairs, of the only network."""
+    outputs: Literal["logits", "probabilities"] | None = None
+    """What the files hold: logits, or probabilities, of which the log is taken."""
+
+
+def evaluate_logits(flags: Any) -> int:
+    """Measure what needs only logits, and write the report."""
+    given, study = flags.given, flags.storage.reports / folder_name("--study", flags.storage.study)
+    _check(flags)
+    require_positive("--limit", flags.data.limit)
+    labels = open_npy(given.labels or Path())
+    outliers = {name: open_npy(path) for name, path in given.outlier_logits.items()}
+    runs = []
+    for path in given.logits:
+        for step in _steps(flags.suite, outliers):
+            evaluator = studies.configured(step.evaluator, step.settings)
+            if not (flags.suite.evaluators or getattr(evaluator, "from_logits", False)):
+                continue
+            run = evaluation.evaluate_logits(
+                open_npy(path),
+                labels,
+                evaluator,
+                outliers=outliers,
+                name=folder_name("--logits", path.stem),
+                dataset=folder_name("--labels", (given.labels or path).stem),
+                outputs=given.outputs,
+                limit=flags.data.limit,
+                study=study,
+                command=command_line(),
+            )
+            runs.append(encode(run))
+    page = report.write_report(study)
+    if flags.output.json:
+        print(
+            json.dumps({"page": str(page.absolute()), "runs": runs}, indent=1, ensure_ascii=False)
+        )
+    else:
+        print(f"{report.headline_text(study)}\n\n{relative(page.absolute())}")
+    return 0
+
+
+def _check(flags: Any) -> None:
+    """Refuse flags that do not go with logits."""
+    given = flags.given
+    if flags.checkpoint:
+        raise InputError("--logits replaces checkpoints; name one or the other")
+    if given.labels is None:
+        raise InputError("--logits needs --labels FILE.npy, the class index of each image")
+    for flag, value in (
+        ("--outliers", flags.data.outliers),
+        ("--corrupted", flags.data.corrupted),
+        ("--dataset", flags.data.dataset),
+    ):
+        if value:
+            raise InputError(f"{flag} names images, but only logits are given; leave it out")
+    stems = [path.stem for path in given.logits]
+    if len({*stems}) < len(stems):
+        raise InputError(f"--logits has two files of one name: {' '.join(stems)}; rename one")
+    if given.outlier_logits and len(stems) > 1:
+        raise InputError("--outlier-logits are of one network; give one file of --logits")
+
+
+def _steps(suite: Any, outliers: Collection[str]) -> Iterator[studies.Step]:
+    """Yield the steps of a suite that can be measured with these OOD sets."""
+    steps = studies.SUITES[suite.suite]
+    chosen = studies.steps_of(suite.evaluators, steps) if suite.evaluators else steps
+    yield from (step for step in chosen if outliers or step.evaluator != "ood")
