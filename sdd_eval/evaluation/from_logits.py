@@ -98,16 +98,11 @@ def evaluate_logits(
     """
     if isinstance(evaluator, str):
         evaluator = plugins.load("evaluators", evaluator)()
-    given = {
-        name: _logits(array, f"the logits of {name}") for name, array in (outliers or {}).items()
-    }
+    given = {}
     if hasattr(evaluator, "outliers"):
+        given = {of: _logits(rows, f"the logits of {of}") for of, rows in (outliers or {}).items()}
         evaluator = dataclasses.replace(evaluator, outliers=tuple(given))
-    if not getattr(evaluator, "from_logits", False) or (
-        hasattr(evaluator, "outliers") and not given
-    ):
-        needs = "logits of OOD sets" if getattr(evaluator, "from_logits", False) else "the network"
-        raise InputError(f"{evaluator.name} needs {needs}, but only the logits {name} are given")
+    _require_logits(evaluator, given, name)
     table = [_logits(logits, f"the logits of {name}"), *given.values()]
     classes = sorted({rows.shape[1] for rows in table})
     if len(classes) > 1:
@@ -171,7 +166,7 @@ def _checkpoint(
     Its weights are identified by these, so that all runs are of one network, and its specification
     by the others, so that runs with other logits of an OOD set are told apart.
     """
-    own, *others = (hashlib.sha256(np.ascontiguousarray(rows)).hexdigest() for rows in table)
+    own, *others = (hashlib.sha256(rows.tobytes()).hexdigest() for rows in table)
     options = dict(zip(outliers, others, strict=True))
     spec = ModelSpec("logits", table[0].shape[1], (0.0,), (1.0,), 2, options)
     module = LogitsTable(torch.from_numpy(np.concatenate(table)))

@@ -228,7 +228,7 @@ def _weights(runs: Sequence[StoredRun], checkpoints: Path | None) -> Iterator[Ch
 def _data(runs: Sequence[StoredRun], root: Path | None) -> Iterator[Check]:
     """Compare the fingerprints of data sets with those of the images on disk."""
     recorded = {
-        (name, facts.fingerprint): stored.run
+        (name, facts.fingerprint or ""): stored.run
         for stored in runs
         for name, facts in stored.run.provenance.data.items()
         if not facts.own
