@@ -136,6 +136,8 @@ class CardProvenance(Provenance, frozen=True, kw_only=True):
     """Keys below which the weights are in that file."""
     imported_without: tuple[str, ...] | None = None
     """Parts of that file that are not the network's."""
+    warnings: tuple[str, ...] | None = None
+    """Warnings about the network that its runs repeat."""
     precision: str | None = None
     standardisation: str | None = None
     dataset: str | None = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from msgspec import structs
 from torch import Tensor
 
 from sdd_eval import store
@@ -218,9 +219,24 @@ def import_weights(
             (folder / name).unlink(missing_ok=True)
         checkpoint.write_weights(folder, network)
         metrics = {"accuracy": accuracies[0]} if accuracies else {}
-        card = replace(card, metrics=metrics, provenance=_provenance(source, plan))
+        provenance = structs.replace(
+            _provenance(source, plan), warnings=_warnings(plan, *accuracies)
+        )
+        card = replace(card, metrics=metrics, provenance=provenance)
         store.write_record(folder / CARD, card)
     return Imported(card, *accuracies[1:])
+
+
+def _warnings(
+    plan: ImportPlan, measured: float = 0.0, other: float = 0.0
+) -> tuple[str, ...] | None:
+    """Return the warning about an accuracy that is higher with the statistics of the images."""
+    if other <= measured:
+        return None
+    return (
+        f"the network is standardised by {plan.constants}; its accuracy with the statistics of the "
+        f"images was {100 * other:.2f} % when it was imported, not {100 * measured:.2f} %",
+    )
 
 
 def _accuracies(

@@ -175,7 +175,8 @@ def inputs_of(request: Request, checkpoint: Checkpoint) -> Inputs:
     names, classes = card.provenance.class_names or (), checkpoint.spec.classes
     images, warnings = in_network_order(images, names, classes)
     inputs = with_sets(request, images, sets)
-    return dataclasses.replace(inputs, warnings=(*warnings, *inputs.warnings))
+    warnings = (*(card.provenance.warnings or ()), *warnings, *inputs.warnings)
+    return dataclasses.replace(inputs, warnings=warnings)
 
 
 def with_sets(request: Request, images: ImageSet, data_sets: DataSets) -> Inputs:

@@ -264,6 +264,12 @@ def test_the_accuracy_with_the_statistics_of_the_images_stands_beside_that_with_
     assert (shown[1] > shown[0]) == better
     advice = "import it with --mean 0.3070 --std 0.3762 --overwrite"
     assert (advice in output) == ("warning: the accuracy is higher" in output) == better
+    assert exit_code(["accuracy", "mine", "--json"]) == 0
+    run = json.loads(re.sub(r"^[^{]*", "", capsys.readouterr().out, count=1))
+    warned = "the network is standardised by the library's; its accuracy with the statistics of"
+    assert [text.startswith(warned) for text in run["provenance"].get("warnings", [])] == (
+        [True] if better else []
+    )
     assert importing("mine", "--mean", "0.307", "--std", "0.3762", "--overwrite") == 0
     assert "the library's" not in capsys.readouterr().out
 
