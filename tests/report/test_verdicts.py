@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import pytest
 
 from sdd_eval.comparison.compare import compare
@@ -152,6 +153,14 @@ def test_what_all_groups_share_stands_at_the_metric(synthetic: ModuleType) -> No
     assert table.rows[0].notes == ("Digits-C, regenerated: regenerated",)
     assert [cell.notes for cell in table.rows[0].cells] == [(), ()]
     assert "ECE not measured (sdd-eval calibration CHECKPOINT)" in table.missing
+
+
+def test_a_run_s_warning_stands_at_its_number(synthetic: ModuleType) -> None:
+    runs = [synthetic.accuracy_run(net) for net in synthetic.pair(seeds=1)]
+    warned = msgspec.structs.replace(runs[1].provenance, warnings=("the classes are in doubt",))
+    runs[1] = dataclasses.replace(runs[1], provenance=warned)
+    (table,) = verdict_tables(headline(synthetic.table(runs)[0]))
+    assert [cell.notes for cell in table.rows[0].cells] == [(), ("the classes are in doubt",)]
 
 
 def test_more_than_four_groups_are_a_leaderboard(synthetic: ModuleType) -> None:

@@ -101,7 +101,7 @@ def render_page(content: PageContent) -> str:
         checkpoint_count=results["checkpoint"].nunique(),
         run_count=len(runs),
         latest=max(created, default="")[:10],
-        warnings=report_warnings(content.collection, results, content.protocols, content.failures),
+        warnings=_warnings(content),
         title=content.title,
         tables=verdict_tables(content.headline),
         cards=network_cards(content.headline, content.collection.arrays, _class_names(runs)),
@@ -123,6 +123,13 @@ def render_page(content: PageContent) -> str:
         **_provenance_values(content, names),
     )
     return text.translate(_BIDI)
+
+
+def _warnings(content: PageContent) -> list[str]:
+    """Return the warnings that do not stand at a number of the first table."""
+    shown = "; ".join(cell.warning for row in content.headline.rows for cell in row.cells)
+    sources = content.collection, content.results, content.protocols, content.failures
+    return report_warnings(*sources, shown)
 
 
 def _class_names(runs: Sequence[StudyRun]) -> tuple[str, ...]:

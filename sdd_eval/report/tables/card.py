@@ -281,6 +281,6 @@ def _with_interval(row: Mapping[str, Any]) -> str:
 
 
 def _notes(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what to know before quoting a number: a subset of the images, unofficial data."""
+    """Return what to know before quoting a number: a subset, unofficial data, runs' warnings."""
     subset = [f"subset: {row['n']:,} images"] if row["limited"] else []
-    return (*subset, *by_origin(unofficial(str(row["data"]))))
+    return (*subset, *by_origin(unofficial(str(row["data"]))), *filter(None, [row["warning"]]))

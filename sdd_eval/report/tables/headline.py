@@ -52,6 +52,8 @@ class HeadlineCell:
     data: str = ""
     protocol: str = ""
     fingerprint: str = ""
+    warning: str = ""
+    """Why the runs' numbers may be wrong."""
     checkpoints: tuple[str, ...] = ()
     intervals: tuple[tuple[float, float, float], ...] = ()
     """Each network's interval over images as (low, high, level); NaN where there is none."""
@@ -196,6 +198,7 @@ def _cell(
         data=str(first["data"]),
         protocol=str(first["protocol_id"]),
         fingerprint=str(first["fingerprint"]),
+        warning="; ".join(filter(None, rows["warning"].unique())),
         checkpoints=tuple(rows["checkpoint"]),
         intervals=tuple(zip(rows["low"], rows["high"], rows["level"], strict=True)),
     )

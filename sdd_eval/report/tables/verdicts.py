@@ -160,9 +160,9 @@ def _verdict_row(
 
 
 def _notes(cell: HeadlineCell) -> list[str]:
-    """Return what to know before quoting a number: a subset of the images, unofficial data."""
+    """Return what to know before quoting a number: a subset, unofficial data, runs' warnings."""
     subset = [f"subset: {cell.images:,} images"] if cell.limited else []
-    return subset + by_origin(unofficial(cell.data))
+    return [*subset, *by_origin(unofficial(cell.data)), *filter(None, [cell.warning])]
 
 
 def _verdict_cell(entry: Metric, cell: HeadlineCell, shared: Sequence[str]) -> VerdictCell:
@@ -245,8 +245,7 @@ def _note(groups: Sequence[HeadlineRow]) -> str:
         about = "" if seeds else ", about these networks and not their methods"
         text += (
             f" Better or worse{about}: p of {how}, corrected for {sizes} tests (Holm), is at most "
-            ".05 and the 95 % interval of the difference excludes 0. One unit of the plot is the "
-            "smallest difference that would have been detected with 80 % power."
+            ".05 and the 95 % interval of the difference excludes 0."
         )
     if not seeds and len(tested) < len(changes):
         text += " Differences between single networks are tested by sdd-eval compare."
@@ -255,14 +254,12 @@ def _note(groups: Sequence[HeadlineRow]) -> str:
 
 def _audit_remarks(groups: Sequence[HeadlineRow]) -> list[str]:
     """Return what the audits of each group and its base support, where both were audited."""
-    remarks = []
+    pairs_of: dict[str, list[str]] = {}
     for _, part in itertools.groupby(groups, lambda row: id(row.comparison)):
         rows = list(part)
         pairs = [(row.base, row.group) for row in rows if row.base]
         sentences = audit_sentences(rows[0].comparison.results, pairs)
-        remarks += [
-            f"{other} against {base}: {sentence}"
-            for (base, other), sentence in zip(pairs, sentences, strict=True)
-            if sentence
-        ]
-    return remarks
+        for (base, other), sentence in zip(pairs, sentences, strict=True):
+            pairs_of.setdefault(sentence, []).append(f"{other} against {base}")
+    pairs_of.pop("", None)
+    return [f"{', '.join(pairs)}: {sentence}" for sentence, pairs in pairs_of.items()]

@@ -31,10 +31,14 @@ def report_warnings(
     results: pandas.DataFrame,
     protocols: Mapping[str, str],
     failures: Sequence[str],
+    shown: str = "",
 ) -> list[str]:
-    """Return warnings on data, subsets, excluded rows, unreadable files and failed figures."""
+    """Return warnings on data, subsets, excluded rows, unreadable files and failed figures.
+
+    Those of runs are omitted that are `shown` at the runs' numbers.
+    """
     return [
-        *_run_warnings(collection),
+        *_run_warnings(collection, shown),
         *_data_warnings(collection),
         *_fgsm_warning(results),
         *_subset_warnings(results),
@@ -45,11 +49,11 @@ def report_warnings(
     ]
 
 
-def _run_warnings(collection: RunCollection) -> Iterator[str]:
+def _run_warnings(collection: RunCollection, shown: str) -> Iterator[str]:
     """Yield the warnings that runs carry, each with the first run that has it."""
     found: dict[str, list[str]] = {}
     for entry in collection.runs:
-        for text in entry.run.provenance.warnings or ():
+        for text in (text for text in entry.run.provenance.warnings or () if text not in shown):
             found.setdefault(text, []).append(f"{entry.run.evaluator} of {entry.run.checkpoint}")
     for text, runs in found.items():
         more = f" and {len(runs) - 1} more runs" if len(runs) > 1 else ""
