@@ -98,7 +98,7 @@ class Recipe:
     """Network: a built-in name, torchvision:NAME, timm:NAME, or file.py:factory."""
     standardisation: str = "authors"
     """Mean and std of the first layer: authors (as the paper ran it: ImageNet's for photographs,
-    else CIFAR-10's), imagenet, or a data set."""
+    else CIFAR-10's; for grey images the data set's own), imagenet, or a data set."""
     image_size: int | None = bounded(None, SIDE)
     """Side of the images in pixels, for photographs and folders; default: the data set's own."""
     augmentation: Literal["auto", "crop_flip", "crop", "resized_crop_flip", "none"] = "auto"

@@ -37,10 +37,12 @@ def resolve_standardisation(name: str, data: Dataset, images: ImageSet) -> Stati
     """Return the mean and standard deviation of a name: "authors", "imagenet" or a data set.
 
     `images` are the training images of `data`, which the network classifies. Of a data set the
-    training images are measured. Raise InputError if the name is unknown, or is that of RGB
-    constants and the images are grey.
+    training images are measured; of grey images, for which the paper has no constants, also for
+    "authors". Raise InputError if the name is unknown, or "imagenet" and the images are grey.
     """
     other = standardisation_set(name, data.root)
+    if name == "authors" and images.channels != 3:
+        return channel_statistics(images)
     if other is not None:
         same = other.reference == data.reference
         return channel_statistics(

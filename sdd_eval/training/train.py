@@ -11,6 +11,7 @@ import torch
 from sdd_eval import store
 from sdd_eval.checkpoints.export import accuracy, logits_of, write_checkpoint
 from sdd_eval.checkpoints.state import State
+from sdd_eval.data.images import ImageSet
 from sdd_eval.device import (
     default_threads,
     device_name,
@@ -168,12 +169,18 @@ def export(
         metrics=_metrics(network, data, device),
         provenance=CardProvenance(
             precision=recipe.precision,
-            standardisation=recipe.standardisation,
+            standardisation=_standardisation(recipe, data.train),
             validation_images=len(data.validation or ()),
             test_images=len(data.test or ()),
             code_sha256=source_sha256(recipe.arch),
         ),
     )
+
+
+def _standardisation(recipe: Recipe, images: ImageSet) -> str:
+    """Return whose constants are used: of grey images the data set's own (`Recipe`)."""
+    own = recipe.standardisation == "authors" and images.channels != 3
+    return recipe.dataset if own else recipe.standardisation
 
 
 def _metrics(network: Network, data: TrainingData, device: torch.device) -> dict[str, float]:

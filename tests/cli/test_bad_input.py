@@ -105,7 +105,7 @@ def runs(folder: Path) -> list[Path]:
         (f"corruption {NAME} --corrupted cifar100_c", "cifar100_c"),
         ("train --dataset digits --arch resnet19", "did you mean 'resnet18'?"),
         ("train --dataset digits --method cee", "unknown method 'cee'; did you mean 'ce'?"),
-        ("train --dataset digits --arch small_cnn --seed 7", "--standardisation digits"),
+        ("train --dataset digits --standardisation imagenet", "use --standardisation digits"),
         ("train --dataset digits --sd-dropout -1", "--sd-dropout is -1.0; it must be 0 or more"),
         ("train --dataset digits --drop-rate 1.0", "--drop-rate is 1.0; it must be 0 or more and"),
         ("train --dataset digits --temperature 0", "--temperature is 0.0; it must be above 0"),

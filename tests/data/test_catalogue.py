@@ -64,7 +64,14 @@ def test_standardisation_is_resolved_by_name(root):
 def test_rgb_constants_are_refused_for_grey_images(root):
     digits = catalogue.dataset("digits", root)
     with pytest.raises(InputError, match="use --standardisation digits"):
-        standardisation.resolve_standardisation("authors", digits, digits.images())
+        standardisation.resolve_standardisation("imagenet", digits, digits.images())
+
+
+def test_the_authors_constants_of_grey_images_are_those_of_the_data_set(root):
+    digits = catalogue.dataset("digits", root)
+    train = digits.images("train")
+    own = standardisation.resolve_standardisation("authors", digits, train)
+    assert own == standardisation.channel_statistics(train)
 
 
 def test_an_unknown_standardisation_is_refused(root):

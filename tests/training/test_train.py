@@ -37,6 +37,14 @@ def started(data, recipe, folder, **options):
     )
 
 
+def test_digits_are_trained_with_the_defaults(tmp_path):
+    recipe = Recipe(dataset="digits", images_per_class=4, batch_size=20, epochs=1)
+    card = train(recipe, tmp_path, device="cpu", threads=1)
+    assert card.model.arch == "resnet18"
+    assert len(card.model.mean) == 1
+    assert card.provenance.standardisation == "digits"
+
+
 def test_a_small_network_learns_the_tiny_set(trained):
     _, card = trained
     assert card.metrics["accuracy"] > 0.9
