@@ -239,7 +239,8 @@ def results(study: studies.Study, workspace: studies.Workspace) -> Iterator[str]
 
 
 def summary(outcomes: Sequence[studies.JobOutcome], study: Path) -> Iterator[str]:
-    """Yield how many jobs ended how, the files to read, and why jobs failed."""
+    """Yield warnings of runs, how many jobs ended how, the files to read, and why jobs failed."""
+    yield from dict.fromkeys(f"warning: {text}" for one in outcomes for text in one.warnings)
     counts = Counter(outcome.result for outcome in outcomes)
     yield ", ".join(f"{number} {result}" for result, number in counts.items())
     for path in (study / "comparisons" / "planned.csv", study / "index.html"):

@@ -49,6 +49,8 @@ class JobOutcome:
     reason: str = ""
     trace: str = ""
     worker: str = ""
+    warnings: tuple[str, ...] = ()
+    """Why the numbers of its run may be wrong."""
 
     @property
     def succeeded(self) -> bool:
@@ -112,8 +114,10 @@ def run_job(job: Job, workspace: Workspace, progress: Progress) -> JobOutcome:
     worker = f"{socket.gethostname()}:{os.getpid()}"
     reason = trace = ""
     result: Result
+    warnings: tuple[str, ...] = ()
     try:
-        result = "done" if _run(job.work, workspace, progress) else "already done"
+        needed, warnings = _run(job.work, workspace, progress)
+        result = "done" if needed else "already done"
     except store.Busy:
         raise
     except InputError as error:
@@ -122,7 +126,7 @@ def run_job(job: Job, workspace: Workspace, progress: Progress) -> JobOutcome:
         result, trace = "failed", traceback.format_exc()
         reason = " ".join(f"{type(error).__name__}: {error}".split())
     seconds = time.perf_counter() - begin
-    return JobOutcome(job.key, job.label, result, seconds, reason, trace, worker)
+    return JobOutcome(job.key, job.label, result, seconds, reason, trace, worker, warnings)
 
 
 def not_run(job: Job, failed: JobOutcome) -> JobOutcome:
@@ -130,12 +134,15 @@ def not_run(job: Job, failed: JobOutcome) -> JobOutcome:
     return JobOutcome(job.key, job.label, "not run", reason=f"it needs {failed.label!r}")
 
 
-def _run(work: Training | Evaluation, workspace: Workspace, progress: Progress) -> bool:
-    """Run a training or an evaluation; return whether there was anything to do."""
+def _run(
+    work: Training | Evaluation, workspace: Workspace, progress: Progress
+) -> tuple[bool, tuple[str, ...]]:
+    """Run a training or an evaluation; return whether it was to do, and the run's warnings."""
     if isinstance(work, Evaluation):
         checkpoint = workspace.checkpoints / work.checkpoint
         outcome = evaluation.evaluate_checkpoint(checkpoint, request_of(work, workspace), progress)
-        return bool(outcome.evaluated or outcome.scored)
+        warnings = tuple(outcome.run.provenance.warnings or ())
+        return bool(outcome.evaluated or outcome.scored), warnings
     present = is_checkpoint(workspace.checkpoints / work.name)
     keywords: Any = {
         "folder": workspace.checkpoints,
@@ -151,7 +158,7 @@ def _run(work: Training | Evaluation, workspace: Workspace, progress: Progress) 
     else:
         backbone = workspace.checkpoints / work.backbone
         object_detection.train_detector(backbone, work.recipe, **keywords)
-    return not present
+    return not present, ()
 
 
 def request_of(work: Evaluation, workspace: Workspace) -> Any:

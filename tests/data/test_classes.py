@@ -104,6 +104,11 @@ def test_a_data_set_of_other_classes_is_reported_in_terminal_run_table_and_page(
     expected = "class 0 is 'kind 0' in the data set and '0' in the network"
     assert expected in captured.err
     assert "animals (user's folder, 10 classes)" in captured.out
+    words = ["evaluate", "net", "--dataset", str(folder), "--evaluators", "accuracy"]
+    assert exit_code([*words, "--study", "suite"]) == 0
+    assert f"warning: the classes of animals are not those of the network: {expected}" in (
+        capsys.readouterr().out
+    )
     assert exit_code(["report", "default"]) == 0
     assert expected in (tmp_path / "reports/default/results.csv").read_text()
     page = (tmp_path / "reports/default/index.html").read_text()
@@ -132,7 +137,7 @@ def test_an_import_in_numeric_order_matches_labels_by_name(tmp_path, monkeypatch
     save_file(weights, tmp_path / "w.safetensors")
     monkeypatch.chdir(tmp_path)
     words = ["--arch", "brightness.py:make", "--weights", "w.safetensors", "--dataset", "numbered"]
-    words += ["--mean", "0", "--std", "1", "--data-root", str(tmp_path)]
+    words += ["--mean", "0", "--std", "1", "--data-root", str(tmp_path), "--trust-code"]
     assert exit_code(["import", "text", *words]) == 0
     assert "ordered as text" in capsys.readouterr().err
     assert exit_code(["import", "numeric", *words, "--class-order", "numeric"]) == 0
