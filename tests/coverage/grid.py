@@ -124,15 +124,28 @@ def regimes() -> Iterator[Regime]:
 
 
 def hardest() -> Iterator[Regime]:
-    """Yield about a tenth of the grid: few images or few errors, ties and saturation."""
+    """Yield a tenth of the grid: few images or few errors, ties and saturation."""
     yield Regime(p.Cells(0.5, 0.9), 200)
     yield Regime(p.Cells(0.5, 0.9, "calibrated"), 1000)
     for accuracy in (0.99, 0.999):
         yield Regime(p.Classification(accuracy, 0.0, "smooth"), 200)
         yield Regime(p.Classification(accuracy, 0.05, "saturated"), 1000)
         yield Regime(p.Cells(accuracy, 0.9), 200)
+    yield Regime(p.Cells(0.9, 0.9), 1000)
     yield Regime(p.Classification(0.9, 0.0, "ties"), 200)
     yield Regime(p.Classification(0.9, 0.01, "smooth"), 1000)
+    for n, accuracy, over, kind in (
+        (200, 0.5, 0.0, "smooth"),
+        (200, 0.5, 0.05, "saturated"),
+        (200, 0.9, 0.01, "smooth"),
+        (200, 0.99, 0.15, "smooth"),
+        (200, 0.999, 0.05, "saturated"),
+        (1000, 0.5, 0.05, "ties"),
+        (1000, 0.5, 0.05, "saturated"),
+        (1000, 0.9, 0.05, "ties"),
+    ):
+        yield Regime(p.Classification(accuracy, over, kind), n)
+    yield Regime(p.Ranking(3.0, "normal", 1000, 50), 1000)
     for m, separation, kind in (
         (20, 0.0, "normal"),
         (20, 12.0, "normal"),
