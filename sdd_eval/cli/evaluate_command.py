@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from sdd_eval import checkpoints, studies
+from sdd_eval.checkpoints.import_source import ImportSource
 from sdd_eval.cli.batch_command import results, run_planned, summary, workspace_of
 from sdd_eval.cli.flags import (
     CachedStorage,
@@ -16,6 +19,8 @@ from sdd_eval.cli.flags import (
     parse,
 )
 from sdd_eval.cli.given_logits import GivenLogits, evaluate_logits
+from sdd_eval.cli.import_command import import_network
+from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
 from sdd_eval.records import encode
@@ -37,11 +42,20 @@ class Suite:
 
 
 @dataclass(frozen=True)
-class Data:
-    """Which images to evaluate on."""
+class Import(ImportSource):
+    """A network to import first, instead of checkpoints, and the test set."""
 
+    name: str = ""
+    """Name of the checkpoint that is made; default: that of the file of weights."""
     dataset: str | None = None
-    """Test set, or a folder of images; default: the test set of the training data."""
+    """Test set, or a folder of images, whose classes the network predicts; default: the test set of
+    the checkpoint's training data."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which further images to evaluate on."""
+
     outliers: tuple[str, ...] = ()
     """OOD sets, folders of images, or groups of sets (near, far, paper); default: those usual for
     the test set."""
@@ -75,6 +89,7 @@ class Flags:
     checkpoint: Checkpoints = ()
     suite: Suite = field(default_factory=Suite)
     given: GivenLogits = field(default_factory=GivenLogits)
+    model: Import = field(default_factory=Import)
     data: Data = field(default_factory=Data)
     storage: Storage = field(default_factory=Storage)
     compute: Compute = field(default_factory=Compute)
@@ -90,9 +105,7 @@ def run(arguments: Sequence[str]) -> int:
     for name, value in vars(flags.given).items():
         if value:
             raise InputError(f"--{name.replace('_', '-')} needs --logits FILE.npy")
-    if not flags.checkpoint:
-        raise InputError("no checkpoint is named; use: sdd-eval evaluate CHECKPOINT…")
-    study = _study(flags)
+    study = _study(flags, _checkpoints(flags, device))
     workspace = workspace_of(flags, study, device, flags.data.limit)
     planned = studies.plan(studies.jobs_of(study), workspace)
     blocked = [plan for plan in planned if plan.state == "blocked"]
@@ -109,17 +122,41 @@ def run(arguments: Sequence[str]) -> int:
     return 0 if all(outcome.succeeded for outcome in outcomes) else 1
 
 
-def _study(flags: Flags) -> studies.Study:
+def _checkpoints(flags: Flags, device: str) -> tuple[str, ...]:
+    """Return the checkpoints that are named, or the one that is imported."""
+    source, default = flags.model, vars(Import(dataset=flags.model.dataset))
+    if not source.arch:
+        given = [name for name, value in vars(source).items() if value != default[name]]
+        if given:
+            raise InputError(f"--{given[0].replace('_', '-')} needs --arch and --weights")
+        if not flags.checkpoint:
+            raise InputError("no checkpoint is named; use: sdd-eval evaluate CHECKPOINT…")
+        return flags.checkpoint
+    if flags.checkpoint or source.weights == Path():
+        raise InputError("--arch needs --weights FILE, and no checkpoint beside it")
+    name = folder_name("--name", source.name or source.weights.stem)
+    import_network(
+        source,
+        flags.storage.checkpoints / name,
+        data_root(flags.storage.data_root),
+        device=device,
+        trust_code=flags.compute.trust_code,
+        file=sys.stderr if flags.output.json else None,
+    )
+    return (name,)
+
+
+def _study(flags: Flags, names: Sequence[str]) -> studies.Study:
     """Return the evaluations as a study."""
     parent, suite, data = flags.storage.checkpoints, flags.suite, flags.data
-    folders = [checkpoints.find_folder(name, parent) for name in flags.checkpoint]
+    folders = [checkpoints.find_folder(name, parent) for name in names]
     names = [f.name if f.parent == parent else str(f.absolute()) for f in folders]
     steps = studies.SUITES[suite.suite]
     return studies.suite_study(
         folder_name("--study", flags.storage.study),
         tuple(dict.fromkeys(names)),
         tuple(studies.steps_of(suite.evaluators, steps)) if suite.evaluators else steps,
-        dataset=data.dataset,
+        dataset=flags.model.dataset,
         outliers=data.outliers,
         corrupted=data.corrupted,
     )

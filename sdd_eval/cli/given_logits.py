@@ -77,7 +77,8 @@ def _check(flags: Any) -> None:
     for flag, value in (
         ("--outliers", flags.data.outliers),
         ("--corrupted", flags.data.corrupted),
-        ("--dataset", flags.data.dataset),
+        ("--dataset", flags.model.dataset),
+        ("--arch", flags.model.arch),
     ):
         if value:
             raise InputError(f"{flag} names images, but only logits are given; leave it out")

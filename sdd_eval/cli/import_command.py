@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from sdd_eval import checkpoints, cli, models
 from sdd_eval.checkpoints.import_source import ImportSource
@@ -62,29 +63,15 @@ def run(arguments: Sequence[str]) -> int:
     flags = parse(Flags, arguments, "import")
     _check(flags)
     device = prepare_device(flags.inference.device, flags.inference.threads)
-    root = data_root(flags.storage.data_root)
-    source = flags.model
-    if models.is_factory(source.arch) and flags.inference.trust_code:
-        print(f"running the code of {source.arch}")
-    plan = checkpoints.plan_import(source, root, trust_code=flags.inference.trust_code)
-    print(f"{_constants(plan.spec.mean, plan.spec.std)}  ({plan.constants})")
-    difference = plan.preprocessing and plan.preprocessing.difference(plan.spec.image_size)
-    if difference:
-        print(f"note: {plan.constants}: for {difference}")
-    if plan.images is not None and source.class_order == "text":
-        print_warnings(text_order_warning(plan.images))
-    folder = flags.storage.checkpoints / flags.name
-    with cli.Bar(f"import {flags.name}: ", "images") as bar:
-        imported = checkpoints.import_weights(
-            source,
-            plan,
-            folder,
-            device=device,
-            batch_size=flags.inference.batch_size,
-            overwrite=flags.storage.overwrite,
-            progress=bar,
-        )
-    _print_match(folder, source.weights, plan.match)
+    imported, plan = import_network(
+        flags.model,
+        flags.storage.checkpoints / flags.name,
+        data_root(flags.storage.data_root),
+        device=device,
+        batch_size=flags.inference.batch_size,
+        overwrite=flags.storage.overwrite,
+        trust_code=flags.inference.trust_code,
+    )
     if plan.images is None:
         print("accuracy not measured: no --dataset")
         return 0
@@ -95,18 +82,55 @@ def run(arguments: Sequence[str]) -> int:
     return missed
 
 
+def import_network(
+    source: ImportSource,
+    folder: Path,
+    root: Path,
+    *,
+    device: str,
+    batch_size: int = 256,
+    overwrite: bool = False,
+    trust_code: bool = False,
+    file: TextIO | None = None,
+) -> tuple[checkpoints.Imported, checkpoints.ImportPlan]:
+    """Import a network, unless the folder has it; print how to `file`, by default the output."""
+    say = partial(print, file=file)
+    if models.is_factory(source.arch) and trust_code:
+        say(f"running the code of {source.arch}")
+    plan = checkpoints.plan_import(source, root, trust_code=trust_code)
+    say(f"{_constants(plan.spec.mean, plan.spec.std)}  ({plan.constants})")
+    difference = plan.preprocessing and plan.preprocessing.difference(plan.spec.image_size)
+    if difference:
+        say(f"note: {plan.constants}: for {difference}")
+    if plan.images is not None and source.class_order == "text":
+        print_warnings(text_order_warning(plan.images))
+    with cli.Bar(f"import {folder.name}: ", "images") as bar:
+        imported = checkpoints.import_weights(
+            source,
+            plan,
+            folder,
+            device=device,
+            batch_size=batch_size,
+            overwrite=overwrite,
+            progress=bar,
+        )
+    for line in _match_lines(folder, source.weights, plan.match):
+        say(line)
+    return imported, plan
+
+
 def _constants(mean: Sequence[float], std: Sequence[float]) -> str:
     texts = (" ".join(f"{value:.4f}" for value in values) for values in (mean, std))
     return "mean {}  std {}".format(*texts)
 
 
-def _print_match(folder: Path, weights: Path, match: Any) -> None:
-    """Print which tensors of the file are the network's, and what else it holds."""
-    print(f"{folder}: {weights}" + (f", {match.key}" if match.key else ""))
+def _match_lines(folder: Path, weights: Path, match: Any) -> Iterator[str]:
+    """Yield which tensors of the file are the network's, and what else it holds."""
+    yield f"{folder}: {weights}" + (f", {match.key}" if match.key else "")
     for key in match.alternatives:
-        print(f"the file also holds {key}, which fits: --weights-key {key}")
+        yield f"the file also holds {key}, which fits: --weights-key {key}"
     if match.left_out:
-        print(f"left out: {', '.join(match.left_out)}")
+        yield f"left out: {', '.join(match.left_out)}"
 
 
 def _print_other(percent: float, other: float, statistics: Any, origin: str) -> None:

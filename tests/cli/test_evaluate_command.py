@@ -73,6 +73,10 @@ def test_an_evaluator_without_its_default_data_is_left_out_with_the_reason(
     [
         ("", "no checkpoint is named; use: sdd-eval evaluate CHECKPOINT…"),
         ("nowhere", "unknown checkpoint 'nowhere'"),
+        ("--arch small_cnn", "--arch needs --weights FILE"),
+        (f"{NAME} --arch small_cnn --weights x.pt", "no checkpoint beside it"),
+        (f"{NAME} --weights x.pt", "--weights needs --arch and --weights"),
+        (f"{NAME} --name other", "--name needs --arch and --weights"),
         (f"{NAME} --evaluators acuracy", "did you mean 'accuracy'"),
         (f"{NAME} --evaluators detection", "detection evaluates object detectors"),
         (f"{NAME} --evaluators accuracy --outliers svhn", "--outliers is given, but none"),
@@ -91,6 +95,23 @@ def test_an_impossible_request_is_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_weights_of_elsewhere_are_imported_on_the_way(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = here / "mine.safetensors"
+    shutil.copy(here / "checkpoints" / NAME / "weights.safetensors", weights)
+    command = (
+        f"evaluate --arch small_cnn --weights {weights} --dataset digits --evaluators accuracy"
+    )
+    for _ in range(2):  # the second time the checkpoint is there
+        assert exit_code([*command.split(), "--json"]) == 0
+        (run,) = json.loads(capsys.readouterr().out)["runs"]
+        assert run["checkpoint"] == "mine"
+    assert exit_code([*command.split(), "--name", NAME]) == 2
+    assert "contains another checkpoint" in capsys.readouterr().err
 
 
 @pytest.fixture
