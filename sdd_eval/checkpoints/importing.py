@@ -101,6 +101,8 @@ def plan_import(source: ImportSource, root: Path, *, trust_code: bool = False) -
 def _check_constants(source: ImportSource) -> None:
     if (source.mean is None) != (source.std is None):
         raise InputError("--mean and --std go together; give both or none")
+    if source.class_order == "numeric" and source.dataset is None:
+        raise InputError("--class-order numeric needs --dataset, which has the class names")
     if source.mean and max(source.mean) > 1:
         raise InputError(
             f"--mean is {' '.join(f'{m:g}' for m in source.mean)}, but pixels are in [0, 1]; "

@@ -184,3 +184,10 @@ def test_corruptions_of_a_set_with_labels_by_name_have_these_labels(tmp_path):
     stored = catalogue.load_corrupted("", tmp_path, clean=images)
     assert stored.cell("contrast", 1).labels.tolist() == [2, 2, 2, 0, 0, 0]
     assert stored.class_names == ("dog", "emu", "cat")
+
+
+def test_numeric_order_needs_a_data_set(tmp_path, capsys):
+    words = ["import", "net", "--arch", "small_cnn", "--weights", str(tmp_path / "w.safetensors")]
+    words += ["--classes", "3", "--image-size", "8", "--class-order", "numeric"]
+    assert exit_code(words) == 2
+    assert "--class-order numeric needs --dataset" in capsys.readouterr().err
