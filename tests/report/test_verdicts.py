@@ -152,7 +152,17 @@ def test_what_all_groups_share_stands_at_the_metric(synthetic: ModuleType) -> No
     (table,) = verdict_tables(headline(synthetic.table(runs)[0]))
     assert table.rows[0].notes == ("Digits-C, regenerated: regenerated",)
     assert [cell.notes for cell in table.rows[0].cells] == [(), ()]
+    assert table.shared == (), "the only row keeps its notes"
     assert "ECE not measured (sdd-eval calibration CHECKPOINT)" in table.missing
+
+
+def test_what_all_metrics_share_stands_below_the_table(synthetic: ModuleType) -> None:
+    runs = [synthetic.accuracy_run(net, limit=64, n=64) for net in synthetic.pair()]
+    runs += [synthetic.calibration_run(net) for net in synthetic.pair()]
+    runs = [dataclasses.replace(run, limit=64, n=64) for run in runs]
+    (table,) = verdict_tables(headline(synthetic.table(runs)[0]))
+    assert table.shared == ("subset: 64 images",)
+    assert [row.notes for row in table.rows] == [()] * 3
 
 
 def test_a_run_s_warning_stands_at_its_number(synthetic: ModuleType) -> None:

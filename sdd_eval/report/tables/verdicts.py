@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sdd_eval.metrics.formatting import (
     format_difference,
@@ -82,12 +82,13 @@ class VerdictRow:
 class VerdictTable:
     """The verdicts on some groups of the headline table, side by side or as a `leaderboard`.
 
-    `missing` says for each metric that no group has why; `remarks` what the audits of adversarial
-    robustness support.
+    `shared` are the notes of all rows, `missing` says for each metric that no group has why, and
+    `remarks` what the audits of adversarial robustness support.
     """
 
     groups: tuple[HeadlineRow, ...]
     rows: tuple[VerdictRow, ...]
+    shared: tuple[str, ...]
     missing: tuple[str, ...]
     note: str
     remarks: tuple[str, ...]
@@ -127,9 +128,15 @@ def _verdict_table(
             measured.append(_verdict_row(column, groups, of_column))
         elif not of_column[0].reason.endswith("only"):  # a metric of another task
             missing.append(f"{column.title} {of_column[0].reason}")
+    first = measured[0].notes if len(measured) > 1 else ()
+    shared = tuple(note for note in first if all(note in row.notes for row in measured))
     return VerdictTable(
         groups=tuple(groups),
-        rows=tuple(measured),
+        rows=tuple(
+            replace(row, notes=tuple(note for note in row.notes if note not in shared))
+            for row in measured
+        ),
+        shared=shared,
         missing=tuple(missing),
         note=_note(groups),
         remarks=tuple(_audit_remarks(groups)),
