@@ -68,7 +68,8 @@ class Compute(Threads):
     device: str = "auto"
     """auto (a GPU if there is one), cpu, cuda or cuda:N."""
     trust_code: bool = False
-    """Run the network code that a checkpoint names (file.py:factory or package.module:factory)."""
+    """Run the network code that --arch or a checkpoint names: file.py:factory or
+    package.module:factory. Without it no command runs any."""
 
 
 @dataclass(frozen=True)

@@ -27,19 +27,19 @@ from sdd_eval.errors import InputError
 
 #: Callables that a pickle of tensors needs, which torch knows.
 _TENSORS = re.compile(
-    r"collections\.(OrderedDict|Counter)|builtins\.(bytearray|complex|set)|_codecs\.encode"
+    r"collections\.OrderedDict"
     r"|torch\.(\w+Storage|Size|device|u?int\d+|b?float\d*|double|half|bool|storage\.\w*Storage)"
     r"|torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild\w+|torch\.nn\.parameter\.Parameter"
 )
 
-#: Types of the harmless objects that training checkpoints hold beside tensors.
+#: Types of the harmless objects that training checkpoints hold beside tensors; torch knows some.
 _HARMLESS = re.compile(
-    r"argparse\.Namespace|types\.SimpleNamespace|collections\.(defaultdict|deque)"
+    r"argparse\.Namespace|types\.SimpleNamespace|collections\.(Counter|defaultdict|deque)"
     r"|datetime\.\w+|pathlib(\._local)?\.\w+|decimal\.Decimal|fractions\.Fraction|uuid\.UUID"
     r"|numpy\.((_?core\.)?(multiarray\.(scalar|_reconstruct)|numeric\._frombuffer)|dtype|ndarray"
     r"|dtypes\.\w+|u?int\d*|float\d*|complex\d*|bool_?)"
-    r"|builtins\.(bool|bytes|dict|float|frozenset|int|list|object|range|slice|str|tuple)"
-    r"|copyreg\._reconstructor"
+    r"|builtins\.(bool|bytearray|bytes|complex|dict|float|frozenset|int|list|object|range|set|slice"
+    r"|str|tuple)|_codecs\.encode|copyreg\._reconstructor"
 )
 
 #: First bytes of files that are mistaken for weights, and what they are.

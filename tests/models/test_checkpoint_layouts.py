@@ -71,6 +71,7 @@ class Settings(dict):
 OBJECTS = {
     "namespace": argparse.Namespace(lr=0.1, data=pathlib.PurePosixPath("x"), when=None),
     "ordered": collections.OrderedDict(a=1),
+    "counter": collections.Counter("abba"),
     "default": collections.defaultdict(list, {"a": [1]}),
     "numpy scalars": [np.float64(0.7), np.int64(3), np.float32(1), np.bool_(1)],
     "numpy arrays": [np.arange(3), np.dtype("f4"), np.random.default_rng(0).normal(size=2)],
