@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -172,8 +173,9 @@ def inputs_of(request: Request, checkpoint: Checkpoint) -> Inputs:
         return Inputs(request.evaluator, objects_of(card, name, request.data_root))
     sets = DataSets(checkpoint, request.data_root)
     images = sets.validation if sets.names_validation(name) else sets.load(name)
-    names, classes = card.provenance.class_names or (), checkpoint.spec.classes
-    images, warnings = in_network_order(images, names, classes)
+    same = not card.provenance.class_names and _canonical(name) == _canonical(card.dataset or "")
+    names = images.class_names if same else sets.class_names
+    images, warnings = in_network_order(images, names, checkpoint.spec.classes)
     inputs = with_sets(request, images, sets)
     warnings = (*(card.provenance.warnings or ()), *warnings, *inputs.warnings)
     return dataclasses.replace(inputs, warnings=warnings)
@@ -221,6 +223,15 @@ class DataSets:
         """Return the images of a split, in memory only while they are used."""
         resolved = dataset(name, self.root)
         return lazy_images(lambda: resolved.images(split, **self.shape))
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The class names of the network's data set, for cards without them; empty if unknown."""
+        card = self.checkpoint.card
+        if not card.provenance.class_names and card.dataset is not None:
+            with contextlib.suppress(InputError):  # not on disk
+                return self.load(card.dataset).class_names
+        return card.provenance.class_names or ()
 
     @property
     def shape(self) -> dict[str, Any]:

@@ -191,3 +191,24 @@ def test_numeric_order_needs_a_data_set(tmp_path, capsys):
     words += ["--classes", "3", "--image-size", "8", "--class-order", "numeric"]
     assert exit_code(words) == 2
     assert "--class-order numeric needs --dataset" in capsys.readouterr().err
+
+
+def test_a_card_without_class_names_has_those_of_its_data_set(tmp_path, monkeypatch, capsys):
+    import json
+
+    from sdd_eval import training
+    from sdd_eval.records import Recipe
+
+    monkeypatch.chdir(tmp_path)
+    folder = write_grey(tmp_path / "animals", {f"kind {k}": 20 * k for k in range(10)})
+    recipe = Recipe(dataset="digits", arch="small_cnn", epochs=1, standardisation="digits")
+    training.train(recipe, "checkpoints", name="net")
+    card = tmp_path / "checkpoints" / "net" / "card.json"
+    stored = json.loads(card.read_text())
+    del stored["provenance"]["class_names"]
+    card.write_text(json.dumps(stored))
+    assert exit_code(["accuracy", "net"]) == 0
+    assert "warning" not in capsys.readouterr().err
+    assert exit_code(["accuracy", "net", "--dataset", str(folder)]) == 0
+    expected = "class 0 is 'kind 0' in the data set and '0' in the network"
+    assert expected in capsys.readouterr().err
