@@ -135,6 +135,12 @@ def test_unknown_missing_and_repeated_detectors_are_refused(detectors, message, 
         Ood(detectors, ("far",)).collect(subject())
 
 
+def test_a_set_with_the_name_of_an_average_is_refused(subject):
+    """Its numbers and those of the mean over sets would be at the same place."""
+    with pytest.raises(InputError, match="'average', as means over OOD sets are called; rename"):
+        Ood(("msp",), ("far", "average")).collect(subject())
+
+
 def test_the_training_images_enter_the_fingerprint_only_where_a_detector_is_fitted(
     digits_network, tmp_path
 ):

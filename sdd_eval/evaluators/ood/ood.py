@@ -78,13 +78,21 @@ class Ood(Evaluator):
         return self.grid
 
     def check(self) -> None:
-        """Raise InputError for no detectors, an unknown one, or one named twice."""
+        """Raise InputError for no detectors, an unknown one, or one named twice, or a reserved name.
+
+        A set cannot be called as a mean over sets is: its numbers would be lost in the mean's.
+        """
         if not self.detectors or len(set(self.detectors)) < len(self.detectors):
             raise InputError(
                 f"--detectors is {' '.join(self.detectors) or 'empty'}; name one or more, each once"
             )
         for name in self.detectors:
             self._detector(name)
+        for name in self.outliers:
+            if name.startswith("average"):
+                raise InputError(
+                    f"--outliers has {name!r}, as means over OOD sets are called; rename the set"
+                )
 
     def collect(self, subject: Subject) -> Arrays:
         """Return `scores` float64 of each `detector`, of the test set and of OOD sets (`outliers`).
@@ -95,7 +103,8 @@ class Ood(Evaluator):
 
         Raises:
             InputError: no detectors, an unknown one or one named twice, an error of a detector, no
-                OOD set, an empty set, or a network with NaN logits or one class.
+                OOD set, one with a reserved name, an empty set, or a network with NaN logits or one
+                class.
         """
         self.check()
         names = [*self.detectors, *([odin.OdinGrid.name] if self.grid else [])]
