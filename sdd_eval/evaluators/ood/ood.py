@@ -78,7 +78,7 @@ class Ood(Evaluator):
         return self.grid
 
     def check(self) -> None:
-        """Raise InputError for no detectors, an unknown one, or one named twice, or a reserved name.
+        """Raise InputError for no detectors, an unknown or repeated one, or a set's reserved name.
 
         A set cannot be called as a mean over sets is: its numbers would be lost in the mean's.
         """
