@@ -38,6 +38,7 @@ COMMANDS = {
     "report": "write the report of a study: an HTML page, CSV tables and figures",
     "verify": "recompute a report from its runs: numbers, tables, comparisons, page",
     "compare": "compare networks on the same images: differences, intervals, tests",
+    "plan": "estimate how many seeds or images would show a difference",
     "paper": "compare measured numbers with the tables and claims of the paper",
     "proposition": "check Lemma 1 and Proposition 1 of the paper numerically",
     "data": "list, download, add, corrupt and verify data sets",

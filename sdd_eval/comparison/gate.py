@@ -204,7 +204,7 @@ def _own_interval(
 ) -> tuple[float, float | None, float | None, str]:
     """Return the value of the second side, its interval, and why there is none."""
     measured = [
-        number for stored in runs for number in [_measurement(row, stored)] if number is not None
+        number for stored in runs for number in [measurement_of(row, stored)] if number is not None
     ]
     if len(measured) == 1:
         (number,) = measured
@@ -217,7 +217,7 @@ def _own_interval(
     return summary.mean, summary.mean - half, summary.mean + half, ""
 
 
-def _measurement(row: MetricDifference, runs: Sequence[StoredRun]) -> Measurement | None:
+def measurement_of(row: MetricDifference, runs: Sequence[StoredRun]) -> Measurement | None:
     """Return the measurement of a network that a row compares."""
     for stored in runs:
         if (stored.run.evaluator, stored.run.dataset, stored.run.n) != (

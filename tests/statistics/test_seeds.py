@@ -6,12 +6,14 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_ind
 
 from sdd_eval.errors import InputError
 from sdd_eval.statistics.bootstrap import basic_interval, resample_counts
 from sdd_eval.statistics.seeds import (
     difference,
     minimum_detectable_difference,
+    required_seeds,
     seeds_and_images,
     summarize_seeds,
 )
@@ -143,3 +145,16 @@ def test_intervals_over_seeds_and_images_need_two_seeds_per_side_and_replicates(
         seeds_and_images([0.5], np.ones((9, 1)), [0.5, 0.5], np.ones((9, 2)))
     with pytest.raises(InputError, match="do not match 2 and 2 seeds"):
         seeds_and_images([0.5, 0.4], np.ones((9, 1)), [0.5, 0.5], np.ones((9, 2)))
+
+
+def test_the_required_seeds_have_the_power_that_they_promise():
+    a, b = [1.0, 2.0, 3.0], [4.0, 5.0, 6.0]
+    random = np.random.default_rng(0)
+    for change, seeds in ((1.0, 17), (0.5, 64)):
+        assert required_seeds(a, b, change) == seeds
+        first, second = random.normal(0, 1, (4000, seeds)), random.normal(change, 1, (4000, seeds))
+        p = ttest_ind(first, second, axis=1, equal_var=False).pvalue
+        assert (p < 0.05).mean() == pytest.approx(0.8, abs=0.03)
+    assert required_seeds(a, b, 0.0) is None
+    assert required_seeds([1.0, 1.0], [2.0, 2.0], 1.0) is None
+    assert required_seeds(a, b, 1e-9) is None
