@@ -88,7 +88,7 @@ def _named(error: str, values: Mapping[str, Any]) -> Iterator[tuple[bool, int, K
     error = error.replace("-", "_")
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from ((*rank, (key, *path)) for *rank, path in _named(error, value))
+            yield from ((later, at, (key, *path)) for later, at, path in _named(error, value))
             continue
         items = value if isinstance(value, list | tuple) else [value]
         texts = [word for item in items if isinstance(item, str) for word in item.split("=")]
