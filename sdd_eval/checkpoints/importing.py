@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sdd_eval import store
 from sdd_eval.checkpoints import checkpoint
+from sdd_eval.checkpoints.alternatives import Alternative, with_constants, with_other_options
 from sdd_eval.checkpoints.export import accuracy, logits_of, software
 from sdd_eval.checkpoints.folder import CARD, HISTORY, WEIGHTS, is_checkpoint, read_card
 from sdd_eval.checkpoints.import_source import ImportSource
@@ -52,8 +53,9 @@ class ImportPlan:
     images: ImageSet | None = None
     preprocessing: Preprocessing | None = None
     """The preprocessing of a library's network, if mean and std are from there."""
-    other: tuple[Statistics, str] | None = None
-    """Mean and std of the images, and their origin, if the constants are the library's."""
+    alternatives: tuple[Alternative, ...] = ()
+    """Networks with the same weights whose accuracy is measured, too: with the mean and std of the
+    images, if the constants are the library's, and with options that the weights do not tell."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -66,8 +68,8 @@ class Imported:
     """The card of an imported network."""
 
     card: Card
-    other_accuracy: float | None = None
-    """The accuracy with mean and std of the images, if the constants are the library's."""
+    other_accuracies: tuple[float, ...] = ()
+    """Those of the alternatives; empty if the folder has the checkpoint already."""
 
 
 def plan_import(source: ImportSource, root: Path, *, trust_code: bool = False) -> ImportPlan:
@@ -86,16 +88,19 @@ def plan_import(source: ImportSource, root: Path, *, trust_code: bool = False) -
     images = _test_images(source, dataset, library)
     spec = _spec(source, _classes(source, images), images.image_size, images.channels)
     network, match = _network(spec, source, weights, trust_code)
-    own: tuple[Statistics, str] | None = None
-    constants: tuple[Statistics, str] = ((spec.mean, spec.std), GIVEN)
-    if source.mean is None:
-        constants = own = _true_constants(dataset, images)
-    if library is None or len(library.mean) != images.channels:
-        library = own = None
-    else:
-        constants = (library.mean, library.std), library.origin
-    _set_constants(network, constants[0])
-    return ImportPlan(network, match, constants[1], dataset.reference, images, library, own)
+    library = library if library and len(library.mean) == images.channels else None
+    constants, origin = (spec.mean, spec.std), GIVEN
+    if library is not None:
+        constants, origin = (library.mean, library.std), library.origin
+    elif source.mean is None:
+        constants, origin = _true_constants(dataset, images)
+    _set_constants(network, constants)
+    others = list(with_other_options(network))
+    if library is not None:
+        others.append(with_constants(network, *_true_constants(dataset, images)))
+    return ImportPlan(
+        network, match, origin, dataset.reference, images, library, alternatives=tuple(others)
+    )
 
 
 def _check_constants(source: ImportSource) -> None:
@@ -204,8 +209,7 @@ def import_weights(
     Files in the folder that are not a checkpoint's remain. Raise InputError if it contains
     something else and not `overwrite`.
     """
-    network = plan.network.to(device)
-    card = Card(folder.name, plan.spec, None, {}, checkpoint.weights_sha256(network))
+    card = Card(folder.name, plan.spec, None, {}, checkpoint.weights_sha256(plan.network))
     with store.locked(folder, "importing"):
         existing = _existing_card(folder, overwrite)
         if existing is not None:
@@ -216,42 +220,38 @@ def import_weights(
                 raise InputError(
                     f"{folder} contains another checkpoint; choose another name or --overwrite"
                 )
-        accuracies = list(_accuracies(network, plan, device, batch_size, progress))
+        accuracies = list(_accuracies(plan, device, batch_size, progress))
         for name in (CARD, HISTORY, STATE_FILE):  # the card first: without it there is none
             (folder / name).unlink(missing_ok=True)
-        checkpoint.write_weights(folder, network)
+        checkpoint.write_weights(folder, plan.network)
         metrics = {"accuracy": accuracies[0]} if accuracies else {}
         provenance = structs.replace(
-            _provenance(source, plan), warnings=_warnings(plan, *accuracies)
+            _provenance(source, plan), warnings=tuple(_warnings(plan, accuracies)) or None
         )
         card = replace(card, metrics=metrics, provenance=provenance)
         store.write_record(folder / CARD, card)
-    return Imported(card, *accuracies[1:])
+    return Imported(card, tuple(accuracies[1:]))
 
 
-def _warnings(
-    plan: ImportPlan, measured: float = 0.0, other: float = 0.0
-) -> tuple[str, ...] | None:
-    """Return the warning about an accuracy that is higher with the statistics of the images."""
-    if other <= measured:
-        return None
-    return (
-        f"the network is standardised by {plan.constants}; its accuracy with the statistics of the "
-        f"images was {100 * other:.2f} % when it was imported, not {100 * measured:.2f} %",
-    )
+def _warnings(plan: ImportPlan, accuracies: Sequence[float]) -> Iterator[str]:
+    """Yield a warning about each alternative of higher accuracy."""
+    for other, value in zip(plan.alternatives, accuracies[1:], strict=False):
+        if value > accuracies[0]:
+            yield (
+                f"imported with {other.flags}, the network's accuracy was {100 * value:.2f} %, "
+                f"not {100 * accuracies[0]:.2f} %"
+            )
 
 
 def _accuracies(
-    network: Network, plan: ImportPlan, device: str, batch_size: int, progress: Progress | None
+    plan: ImportPlan, device: str, batch_size: int, progress: Progress | None
 ) -> Iterator[float]:
-    """Yield the accuracy on the test images, if there are any, and that with their statistics."""
-    own = network.standardise
-    for constants in (own, plan.other and Standardisation(*plan.other[0]).to(device)):
-        if plan.images is not None and constants:
-            network.standardise = constants
+    """Yield the accuracy of the network and of each alternative, if there are test images."""
+    for network in (plan.network, *(other.network for other in plan.alternatives)):
+        if plan.images is not None:
+            network = network.to(device)
             logits = logits_of(network, plan.images, torch.device(device), batch_size, progress)
             yield accuracy(logits, plan.images.labels)
-    network.standardise = own
 
 
 def _existing_card(folder: Path, overwrite: bool) -> Card | None:

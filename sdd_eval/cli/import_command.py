@@ -77,8 +77,8 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     percent = 100 * imported.card.metrics["accuracy"]
     missed = _check_accuracy(percent, flags.accuracy.expect, plan.images)
-    if plan.other is not None and imported.other_accuracy is not None:
-        _print_other(percent, 100 * imported.other_accuracy, *plan.other)
+    for other, value in zip(plan.alternatives, imported.other_accuracies, strict=False):
+        _print_other(percent, 100 * value, other)
     return missed
 
 
@@ -133,14 +133,13 @@ def _match_lines(folder: Path, weights: Path, match: Any) -> Iterator[str]:
         yield f"left out: {', '.join(match.left_out)}"
 
 
-def _print_other(percent: float, other: float, statistics: Any, origin: str) -> None:
-    """Print the accuracy with the statistics of the images, and a warning if it is higher."""
-    print(f"accuracy {other:.2f} % with {_constants(*statistics)}  ({origin})")
-    if other > percent:
-        mean, std = (" ".join(f"{value:.4f}" for value in values) for values in statistics)
+def _print_other(percent: float, accuracy: float, other: Any) -> None:
+    """Print the accuracy of an alternative, and a warning if it is higher."""
+    print(f"accuracy {accuracy:.2f} % with {other.text}")
+    if accuracy > percent:
         print(
-            "warning: the accuracy is higher with the statistics of the images; if the network was "
-            f"trained with them, import it with --mean {mean} --std {std} --overwrite"
+            f"warning: the accuracy is higher with {other.flags}; if the network was trained so, "
+            "import it with these flags and --overwrite"
         )
 
 

@@ -262,16 +262,45 @@ def test_the_accuracy_with_the_statistics_of_the_images_stands_beside_that_with_
     expected = [100 * known.metrics["accuracy"] for known in (card, read_card(trained))]
     assert shown == [round(percent, 2) for percent in expected]
     assert (shown[1] > shown[0]) == better
-    advice = "import it with --mean 0.3070 --std 0.3762 --overwrite"
-    assert (advice in output) == ("warning: the accuracy is higher" in output) == better
+    assert "% with --mean 0.3070 --std 0.3762  (true, of the training images of digits)" in output
+    assert ("warning: the accuracy is higher with --mean 0.3070 --std" in output) == better
     assert exit_code(["accuracy", "mine", "--json"]) == 0
     run = json.loads(re.sub(r"^[^{]*", "", capsys.readouterr().out, count=1))
-    warned = "the network is standardised by the library's; its accuracy with the statistics of"
+    warned = "imported with --mean 0.3070 --std 0.3762, the network's accuracy was"
     assert [text.startswith(warned) for text in run["provenance"].get("warnings", [])] == (
         [True] if better else []
     )
     assert importing("mine", "--mean", "0.307", "--std", "0.3762", "--overwrite") == 0
     assert "the library's" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arch", "option", "value"),
+    [("resnet8", "padding", "both"), ("densenet121", "newest", "first")],
+)
+def test_the_accuracy_with_an_option_that_weights_do_not_tell_is_printed_too(
+    here, capsys, arch, option, value
+):
+    torch.manual_seed(0)
+    spec = ModelSpec(arch, 10, (0.3,), (0.4,), 8, {option: value})
+    network = build(spec).eval()
+    images = load_images("digits", here, "test")
+    with torch.no_grad():
+        logits = network(next(images.batches(797)).float() / 255)
+    # labels are those that the network with the option predicts
+    Path("data").mkdir(exist_ok=True)
+    pixels = next(images.batches(797)).numpy().transpose(0, 2, 3, 1)
+    np.savez("data/own.npz", images=pixels, labels=logits.argmax(1).numpy())
+    torch.save(network.state_dict(), "own.pt")
+    flags = f"import mine --arch {arch} --weights own.pt --dataset data/own.npz --classes 10"
+    flags += " --mean 0.3 --std 0.4"
+    assert exit_code(flags.split()) == 0
+    output = capsys.readouterr().out
+    assert f"accuracy 100.00 % with --options {option} {value}\nwarning: the accuracy is" in output
+    assert exit_code([*flags.split(), "--options", option, value, "--overwrite"]) == 0
+    output = capsys.readouterr().out
+    assert "accuracy 100.00 % on 797 images" in output
+    assert "warning" not in output
 
 
 @pytest.mark.usefixtures("here")
