@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from sdd_eval.records import DETECTOR
+
 NAMES = {
     # methods
     **{"ce": "CE", "ls": "LS", "cs_kd": "CS-KD", "ddgsd": "DDGSD", "byot": "BYOT", "dml": "DML"},
@@ -42,5 +44,7 @@ def display_name(name: object) -> str:
             return display_name(text.removesuffix(ending)) + written
     if depth := re.fullmatch(r"resnet(\d+)", text):
         return f"ResNet-{depth[1]}"
+    if text.startswith(DETECTOR):
+        return f"Faster R-CNN, {display_name(text.removeprefix(DETECTOR))}"
     identifier = re.fullmatch(r"[a-z][a-z0-9_]*", text)
     return text.replace("_", " ")[:1].upper() + text.replace("_", " ")[1:] if identifier else text

@@ -68,7 +68,7 @@ def test_a_line_has_the_difference_its_interval_and_its_size_in_detectable_diffe
     line = only_line(table)
     assert line.text == "+5.0 points (+2.7 to +7.3)"
     assert line.points == pytest.approx((0.0273 / 0.0307, 0.05 / 0.0307, 0.0727 / 0.0307), rel=0.01)
-    assert "Welch’s test over seeds, corrected for 1 tests (Holm)" in table.note
+    assert "Welch’s test over seeds, corrected for a single test" in " ".join(table.sentences)
 
 
 def test_a_lower_ece_points_towards_better(synthetic: ModuleType) -> None:
@@ -113,7 +113,7 @@ def test_tests_without_a_stored_comparison_are_corrected_together_with_the_store
     stored = ComparisonSet("planned", (PairComparison(*sides, "seeds", (difference,)),))
     (table,) = verdict_tables(headline(synthetic.table(runs)[0], {"study": [stored]}))
     assert [line.verdict for row in table.rows for line in row.lines] == ["no difference shown"] * 2
-    assert "corrected for 1 or 2 tests" in table.note
+    assert "corrected for 1 or 2 tests" in " ".join(table.sentences)
 
 
 def test_single_networks_have_intervals_over_images_and_verdicts_of_a_stored_comparison(
@@ -125,7 +125,7 @@ def test_single_networks_have_intervals_over_images_and_verdicts_of_a_stored_com
     results = synthetic.table(runs)[0]
     (table,) = verdict_tables(headline(results))
     assert [cell.interval for cell in table.rows[0].cells] == ["86.0 to 93.0 (90 %)"] * 2
-    assert table.note.endswith("between single networks are tested by sdd-eval compare.")
+    assert "Differences between single networks are tested by sdd-eval compare." in table.sentences
     difference = MetricDifference(
         *("accuracy", "digits", "accuracy", {}, "fraction", "top-1", 360, 0.9, 0.95, 0.05),
         **{"test": "McNemar, mid-p", "low": 0.03, "high": 0.07, "p": 0.01, "adjusted": 0.02},
@@ -135,7 +135,7 @@ def test_single_networks_have_intervals_over_images_and_verdicts_of_a_stored_com
     line = only_line(table)
     assert (line.verdict, line.text) == ("better", "+5.0 points (+3.0 to +7.0)")
     assert line.points[1] == pytest.approx(0.05 / (0.02 * (1.96 + 0.8416) / 1.96), rel=1e-3)
-    assert "about these networks and not their methods" in table.note
+    assert "about these networks and not their methods" in " ".join(table.sentences)
 
 
 def test_groups_measured_on_other_images_are_not_compared(synthetic: ModuleType) -> None:
@@ -153,7 +153,7 @@ def test_what_all_groups_share_stands_at_the_metric(synthetic: ModuleType) -> No
     assert table.rows[0].notes == ("Digits-C, regenerated: regenerated",)
     assert [cell.notes for cell in table.rows[0].cells] == [(), ()]
     assert table.shared == (), "the only row keeps its notes"
-    assert "ECE not measured (sdd-eval calibration CHECKPOINT)" in table.missing
+    assert "ECE not measured (sdd-eval calibration CHECKPOINT)" in table.sentences[-1]
 
 
 def test_what_all_metrics_share_stands_below_the_table(synthetic: ModuleType) -> None:
@@ -163,6 +163,15 @@ def test_what_all_metrics_share_stands_below_the_table(synthetic: ModuleType) ->
     (table,) = verdict_tables(headline(synthetic.table(runs)[0]))
     assert table.shared == ("subset: 64 images",)
     assert [row.notes for row in table.rows] == [()] * 3
+
+
+def test_two_tables_do_not_repeat_a_sentence(synthetic: ModuleType) -> None:
+    nets = [synthetic.network(w, 0, arch=a) for a in ("small_cnn", "resnet8") for w in (0.0, 0.1)]
+    runs = [synthetic.accuracy_run(net) for net in nets]
+    first, second = verdict_tables(headline(synthetic.table(runs)[0]))
+    assert first.sentences[0].endswith("single networks are tested by sdd-eval compare.")
+    assert second.sentences == ()
+    assert not first.plotted
 
 
 def test_a_run_s_warning_stands_at_its_number(synthetic: ModuleType) -> None:

@@ -116,7 +116,6 @@ def render_page(content: PageContent) -> str:
         several_comparisons=len(content.comparable) > 1,
         several_studies=len(studies) > 1,
         protocols=protocols,
-        marks=content.headline.marks,
         chapters={name: f"chapter-{file_name(name)}" for name in names},
         unofficial=unofficial,
         **_figure_values(content, names, protocols),

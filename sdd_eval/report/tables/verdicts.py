@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sdd_eval.metrics.formatting import (
@@ -82,15 +82,14 @@ class VerdictRow:
 class VerdictTable:
     """The verdicts on some groups of the headline table, side by side or as a `leaderboard`.
 
-    `shared` are the notes of all rows, `missing` says for each metric that no group has why, and
-    `remarks` what the audits of adversarial robustness support.
+    `shared` are the notes of all rows, `sentences` say what the numbers and verdicts are and which
+    metrics no group has, and `remarks` what the audits of adversarial robustness support.
     """
 
     groups: tuple[HeadlineRow, ...]
     rows: tuple[VerdictRow, ...]
     shared: tuple[str, ...]
-    missing: tuple[str, ...]
-    note: str
+    sentences: tuple[str, ...]
     remarks: tuple[str, ...]
     leaderboard: bool = False
 
@@ -109,13 +108,26 @@ class VerdictTable:
         """The groups that are compared with another one."""
         return [row for row in self.groups if row.base]
 
+    @property
+    def plotted(self) -> bool:
+        """Whether a difference is plotted."""
+        return not self.leaderboard and any(line.points for row in self.rows for line in row.lines)
+
 
 def verdict_tables(table: Headline) -> list[VerdictTable]:
-    """Return the verdict table of each part, or a leaderboard of all groups if they are many."""
+    """Return the verdict table of each part, or a leaderboard of all groups if they are many.
+
+    A sentence is only below the first table that it is about.
+    """
     parts = table.parts
-    if len(parts) <= MAX_TABLES and all(len(rows) <= MAX_GROUPS for rows in parts):
-        return [_verdict_table(table.columns, rows) for rows in parts]
-    return [_verdict_table(table.columns, table.rows, leaderboard=True)]
+    if len(parts) > MAX_TABLES or any(len(rows) > MAX_GROUPS for rows in parts):
+        return [_verdict_table(table.columns, table.rows, leaderboard=True)]
+    tables, said = [], set[str]()
+    for one in (_verdict_table(table.columns, rows) for rows in parts):
+        sentences = tuple(sentence for sentence in one.sentences if sentence not in said)
+        tables.append(replace(one, sentences=sentences))
+        said |= {*sentences}
+    return tables
 
 
 def _verdict_table(
@@ -130,18 +142,14 @@ def _verdict_table(
             missing.append(f"{column.title} {of_column[0].reason}")
     first = measured[0].notes if len(measured) > 1 else ()
     shared = tuple(note for note in first if all(note in row.notes for row in measured))
-    return VerdictTable(
-        groups=tuple(groups),
-        rows=tuple(
-            replace(row, notes=tuple(note for note in row.notes if note not in shared))
-            for row in measured
-        ),
-        shared=shared,
-        missing=tuple(missing),
-        note=_note(groups),
-        remarks=tuple(_audit_remarks(groups)),
-        leaderboard=leaderboard,
+    rows = tuple(
+        replace(row, notes=tuple(note for note in row.notes if note not in shared))
+        for row in measured
     )
+    remarks = tuple(_audit_remarks(groups))
+    table = VerdictTable(tuple(groups), rows, shared, (), remarks, leaderboard)
+    further = [f"Further metrics: {'; '.join(missing)}."] if missing else []
+    return replace(table, sentences=(*_sentences(table), *further))
 
 
 def _verdict_row(
@@ -239,24 +247,36 @@ def plotted(difference: float) -> int:
     return round(min(max(SCALE * difference, -HALF), HALF))
 
 
-def _note(groups: Sequence[HeadlineRow]) -> str:
-    """Return what the numbers and verdicts of a table are."""
-    cells = [cell for row in groups for cell in row.cells]
+def _sentences(table: VerdictTable) -> Iterator[str]:
+    """Yield what the numbers and verdicts of a table are."""
+    cells = [cell for row in table.groups for cell in row.cells]
     seeds = max((len(cell.values) for cell in cells), default=1) > 1
-    text = "Mean ± standard deviation over seeds." if seeds else "Intervals are for new images."
+    if seeds:
+        yield "Mean ± standard deviation over seeds."
+    elif any(cell.interval for row in table.rows for cell in row.cells):
+        yield "Intervals are for new images."
     changes = [cell.change for cell in cells if cell.change]
     tested = [change for change in changes if change.verdict]
     if tested:
         how = "Welch’s test over seeds" if seeds else "a paired test on the same images"
-        sizes = " or ".join(map(str, sorted({change.family for change in tested})))
+        sizes = sorted({change.family for change in tested})
+        family = "a single test" if sizes == [1] else f"{' or '.join(map(str, sizes))} tests (Holm)"
         about = "" if seeds else ", about these networks and not their methods"
-        text += (
-            f" Better or worse{about}: p of {how}, corrected for {sizes} tests (Holm), is at most "
-            ".05 and the 95 % interval of the difference excludes 0."
+        yield (
+            f"Better or worse{about}: p of {how}, corrected for {family}, is at most .05 and the "
+            "95 % interval of the difference excludes 0."
         )
     if not seeds and len(tested) < len(changes):
-        text += " Differences between single networks are tested by sdd-eval compare."
-    return text
+        yield "Differences between single networks are tested by sdd-eval compare."
+    if table.plotted:
+        yield (
+            "One unit of the plot is the smallest difference that would have been detected with "
+            "80 % power."
+        )
+    marks = {cell.mark for cell in cells if cell.mark}
+    if marks:
+        networks = ", † of these networks" if "best network" in marks else ""
+        yield f"Bold: by the same rule better than every other group{networks}."
 
 
 def _audit_remarks(groups: Sequence[HeadlineRow]) -> list[str]:
