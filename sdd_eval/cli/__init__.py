@@ -43,6 +43,7 @@ COMMANDS = {
     "proposition": "check Lemma 1 and Proposition 1 of the paper numerically",
     "data": "list, download, add, corrupt and verify data sets",
     "show": "print the card of a checkpoint: architecture, recipe, metrics",
+    "completion": "print a script by which a shell completes commands and flags",
     "plugins": "list the installed plugins and those that fail to import",
 }
 
