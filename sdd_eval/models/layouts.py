@@ -273,15 +273,11 @@ def _match(
 
 def _add_tied(names: dict[str, str], expected: Mapping[str, Tensor]) -> None:
     """Add the names of tensors that the network shares with others and the file has only once."""
-    stored: dict[object, str] = {}
+    held = {(expected[o].data_ptr(), expected[o].shape): theirs for o, theirs in names.items()}
     for ours, tensor in expected.items():
-        if tensor.numel() and not tensor.is_meta:
-            stored.setdefault((tensor.data_ptr(), tensor.shape), names.get(ours, ""))
-            if ours in names:
-                stored[tensor.data_ptr(), tensor.shape] = names[ours]
-    for ours, tensor in expected.items():
-        if ours not in names and (shared := stored.get((tensor.data_ptr(), tensor.shape))):
-            names[ours] = shared
+        memory = tensor.data_ptr(), tensor.shape
+        if ours not in names and memory[0] and memory in held:  # 0: without values, as on "meta"
+            names[ours] = held[memory]
 
 
 def mismatches(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Mismatches:
