@@ -31,7 +31,7 @@ EVERY_COMMAND = sorted(
     }
 )
 #: Commands that only read and write files.
-WITHOUT_THREADS = {"completion", 
+WITHOUT_THREADS = {"completion",
     "plugins", "show", "data list", "data get", "data add", "data check", "data cache",
 }  # fmt: skip
 #: Arguments that commands check before the number of threads.
