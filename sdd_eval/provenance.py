@@ -105,10 +105,16 @@ class RunProvenance(Provenance, frozen=True, kw_only=True):
     def of(cls, stored: Mapping[str, Any] | RunProvenance) -> RunProvenance:
         """Return the record of stored values; a record is returned as it is."""
         if isinstance(stored, Mapping) and isinstance(data := stored.get("data"), Mapping):
-            facts_of = {n: {"origin": f} if isinstance(f, str) else f for n, f in data.items()}
-            sets = {name: DataProvenance.of(facts) for name, facts in facts_of.items()}
+            sets = {name: DataProvenance.of(_facts(facts)) for name, facts in data.items()}
             stored = {**stored, "data": sets}
         return super().of(stored)
+
+
+def _facts(stored: Any) -> Mapping[str, Any] | DataProvenance:
+    """Return the facts of a data set, which are its origin in early runs."""
+    if isinstance(stored, Mapping | DataProvenance):
+        return stored
+    return {"origin": stored}
 
 
 class CardProvenance(Provenance, frozen=True, kw_only=True):

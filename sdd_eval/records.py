@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import re
 import typing
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from sdd_eval.arrays import Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.protocol import Protocol, shared_protocol
 from sdd_eval.provenance import CardProvenance, Provenance, RunProvenance
-from sdd_eval.type_errors import accepted, failed_value, members
+from sdd_eval.type_errors import accepted, failed_value, members, shown
 from sdd_eval.validation import ABOVE_0, BELOW_1, EPOCHS, FROM_0, FROM_1, LAYERS, SIDE, bounded
 
 Record = TypeVar("Record")
@@ -202,6 +201,10 @@ class Measurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fa
 
 #: Units of numbers that count something.
 COUNTS = ("images", "count")
+#: Limits of what a run holds; beyond them a file is damaged.
+MOST_IMAGES, LARGEST, LONGEST_PROTOCOL, DEEPEST = 10**12, 1e100, 10_000, 30
+#: The types of coordinates of a number.
+SCALARS = (str, int, float, type(None))
 
 
 @dataclass(frozen=True)
@@ -240,15 +243,50 @@ def invalid(run: Run) -> str:
     if not 1 <= run.format <= RUN_FORMAT:
         known = " or ".join(map(str, range(1, RUN_FORMAT + 1)))
         return f"format {run.format}, which is not {known}"
-    if run.n < 0 or (run.limit is not None and run.limit < 1):
-        return f"{run.n} images with limit {run.limit}"
-    for number in run.measurements:
-        ends = (number.low, number.high)
-        if not all(math.isfinite(x) for x in (number.value, *ends) if x is not None):
-            return f"{number.metric} {number.value:g}, with an interval of {ends}"
-        if number.unit in COUNTS and number.value < 0:
-            return f"{number.metric} {number.value:g}, a negative count"
+    sizes = (run.n, 1 if run.limit is None else run.limit)
+    if not 0 <= run.n <= MOST_IMAGES or not 1 <= sizes[1] <= MOST_IMAGES:
+        return f"{shown(run.n)} images with limit {shown(run.limit)}"
+    if _is_deep((run.settings, run.provenance.stored())):
+        return f"settings or provenance nested more than {DEEPEST} times"
+    recipe = with_present_names(Recipe, run.provenance.recipe or {})
+    wrong = _wrong_field(Recipe, recipe) or _wrong_field(ModelSpec, run.provenance.model or {})
+    return wrong or next(filter(None, map(_invalid_number, run.measurements)), "")
+
+
+def _wrong_field(kind: Any, values: Mapping[str, Any]) -> str:
+    """Return the first value of a record that has another type than its field, or nothing."""
+    hints = _hints(kind)
+    for name in values.keys() & hints.keys():
+        try:
+            msgspec.convert(values[name], hints[name])
+        except msgspec.ValidationError:
+            return f"a {kind.__name__} whose {name} is {shown(values[name])}"
     return ""
+
+
+def _invalid_number(number: Measurement) -> str:
+    """Return what no evaluator reports in a number, or an empty string."""
+    value, low, high = number.value, number.low, number.high
+    if not all(abs(x) <= LARGEST for x in (value, low, high) if x is not None):  # NaN is not
+        return f"{shown(number.metric)} {value:g}, with an interval of {(low, high)}"
+    if (low is None) != (high is None) or (low is not None and high is not None and low > high):
+        return f"{shown(number.metric)} with the interval {(low, high)}"
+    if number.level is not None and not 0 < number.level < 1:
+        return f"{shown(number.metric)} with an interval at level {number.level:g}"
+    if number.unit in COUNTS and value < 0:
+        return f"{shown(number.metric)} {value:g}, a negative count"
+    if not all(isinstance(coordinate, SCALARS) for coordinate in number.at.values()):
+        return f"{shown(number.metric)} at {shown(dict(number.at))}, of which one is no plain value"
+    return ""
+
+
+def _is_deep(value: Any, left: int = DEEPEST) -> bool:
+    """Return whether plain values are nested more than so many times."""
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if not isinstance(value, list | tuple):
+        return False
+    return left == 0 or any(_is_deep(item, left - 1) for item in value)
 
 
 def encode(value: Any) -> Any:
@@ -308,12 +346,14 @@ def _without_protocols(
 ) -> tuple[Mapping[str, Any], Callable[[str], Protocol]]:
     """Return a run without its table of protocols, and a function that reads a measurement's."""
     if data.get("format", 1) == 1:
-        return data, shared_protocol
+        return data, _protocol_of_text
     others = {name: value for name, value in data.items() if name != "protocols"}
     try:
         stored = msgspec.convert(data.get("protocols"), dict[str, dict[str, str]])
     except msgspec.ValidationError as error:
         raise InputError(f"{prefix}protocols: {error}") from None
+    if any(len(text) > LONGEST_PROTOCOL for table in stored.values() for text in table.values()):
+        raise InputError(f"{prefix}a protocol is longer than {LONGEST_PROTOCOL:,} characters")
     protocols = {key: shared_protocol(tuple(table.items())) for key, table in stored.items()}
     protocols[""] = NO_PROTOCOL
 
@@ -325,12 +365,18 @@ def _without_protocols(
     return others, protocol
 
 
+def _protocol_of_text(text: str) -> Protocol:
+    if not isinstance(text, str) or len(text) > LONGEST_PROTOCOL:
+        raise ValueError(text)  # which msgspec reports as invalid
+    return shared_protocol(text)
+
+
 def _current(kind: Any, data: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
     """Return the values of a record with the records in it upgraded, after a check of all names."""
     types = _fields(kind)
     name = next((name for name in data if name not in types), None)
     if name is not None:
-        raise InputError(f"{prefix}{kind.__name__} has no field {name!r}")
+        raise InputError(f"{prefix}{kind.__name__} has no field {shown(name)}")
     current = dict(data)
     for name, item in data.items():
         record = types[name]
@@ -344,9 +390,12 @@ def _current(kind: Any, data: Mapping[str, Any], prefix: str) -> Mapping[str, An
 @functools.cache
 def _fields(kind: Any) -> dict[str, Any]:
     """Return the types of a record's stored fields, those of optional ones without None."""
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     fields = [f.name for f in dataclasses.fields(kind) if f.metadata.get("json", True)]
     return {name: members(hints[name])[0] for name in fields}
+
+
+_hints = functools.cache(typing.get_type_hints)
 
 
 def _in_words(error: str, kind: Any, data: Any) -> str:
@@ -359,7 +408,7 @@ def _in_words(error: str, kind: Any, data: Any) -> str:
         return f"{kind.__name__} lacks the field {missing[1]!r}"
     path, hint, value = failed_value(error, kind, data)
     field = ".".join(name for name in path if isinstance(name, str))
-    return f"{field} is {value!r}, not {accepted(error, hint)}"
+    return f"{field} is {shown(value)}, not {accepted(error, hint)}"
 
 
 def former_names(kind: Any) -> dict[str, str]:

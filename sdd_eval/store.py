@@ -7,19 +7,19 @@ import dataclasses
 import functools
 import hashlib
 import io
+import itertools
 import json
 import os
 import secrets
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
 from sdd_eval.arrays import Array, Arrays, as_numpy
-from sdd_eval.errors import InputError
+from sdd_eval.errors import InputError, one_line
 from sdd_eval.former_arrays import structured
 from sdd_eval.former_names import current_run
 from sdd_eval.records import Recipe, Record, Run, decode, encode, invalid, with_present_names
@@ -81,15 +81,18 @@ def write_record(path: Path, record: Any) -> None:
 
 def read_record(path: Path, kind: type[Record]) -> Record:
     """Read a record that `write_record` wrote; raise InputError if it is missing or invalid."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is not a file")
     try:
-        data = msgspec.json.decode(path.read_bytes())
+        return decode(kind, msgspec.json.decode(path.read_bytes()), str(path))
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
-    return decode(kind, data, str(path))
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise InputError(f"{path} is not JSON: {one_line(error)}") from error
+    except RecursionError as error:
+        raise InputError(f"{path} is nested too deeply") from error
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
@@ -163,6 +166,24 @@ def read_run(path: Path) -> Run:
     return run
 
 
+class DamagedFile(UserWarning):
+    """A file that cannot be read and is left out."""
+
+
+def warn_of_damage(error: InputError, outcome: str = "it is left out") -> None:
+    """Warn of a file that cannot be read, which the error names, and say what is done."""
+    warnings.warn(f"{error}; {outcome}", DamagedFile, stacklevel=2)
+
+
+def readable_runs(paths: Iterable[Path]) -> Iterator[tuple[Path, Run]]:
+    """Yield the runs of files with their paths, and warn of those that cannot be read."""
+    for path in paths:
+        try:
+            yield path, read_run(path)
+        except InputError as error:
+            warn_of_damage(error)
+
+
 def run_paths(study: Path) -> list[Path]:
     """Return the sorted JSON files of all finished runs of a study's folder."""
     return sorted((study / "runs").glob("*/*.json"))
@@ -188,6 +209,22 @@ def write_arrays(path: Path, arrays: Arrays, *, compressed: bool = True) -> None
     write_atomically(path, lambda file: file.write(buffer.getbuffer()))
 
 
+class _IndexEntry(msgspec.Struct):
+    """The description of an array in a file of arrays."""
+
+    name: str
+    axes: tuple[str, ...]
+    at: dict[str, Any]
+    labels: dict[str, Any]
+
+
+class _Index(msgspec.Struct):
+    """The content of `INDEX`."""
+
+    arrays: list[_IndexEntry]
+    facts: dict[str, Any]
+
+
 class StoredArrays(Arrays):
     """The arrays of an `.npz` file, each read on access; those of earlier versions by new names."""
 
@@ -211,34 +248,29 @@ class StoredArrays(Arrays):
             if INDEX not in file.files:
                 former = {name: functools.partial(self._read, name) for name in file.files}
                 return structured(self.evaluator, former)
-            index = json.loads(file[INDEX].item())
-        entries = [
-            Array(
-                entry["name"],
-                functools.partial(self._read, str(i)),
-                tuple(entry["axes"]),
-                entry["at"],
-                entry["labels"],
-            )
-            for i, entry in enumerate(index["arrays"])
-        ]
-        return Arrays(entries, **index["facts"])
+            index = msgspec.json.decode(file[INDEX].item(), type=_Index)
+            return Arrays(map(self._entry, itertools.count(), index.arrays), **index.facts)
+
+    def _entry(self, number: int, entry: _IndexEntry) -> Array:
+        read = functools.partial(self._read, str(number), len(entry.axes))
+        return Array(entry.name, read, entry.axes, entry.at, entry.labels)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[Any]:
         import numpy as np
 
         try:
-            with self.path.open("rb") as file:
-                arrays = np.load(file, allow_pickle=False)
-                if isinstance(arrays, np.ndarray):
-                    raise ValueError("it is a single array, not an archive of arrays")
-                with arrays:
-                    yield arrays
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise InputError(f"cannot read {self.path}: {error}") from error
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                yield arrays
+        except InputError:
+            raise
+        except Exception as error:  # a damaged file may raise anything
+            raise InputError(f"cannot read {self.path}: {one_line(error)}") from error
 
-    def _read(self, member: str) -> np.ndarray[Any, Any]:
+    def _read(self, member: str, axes: int = 0) -> np.ndarray[Any, Any]:
+        """Read an array; InputError if it has another number of axes than named, if any are."""
         with self._open() as file:
             array: np.ndarray[Any, Any] = file[member]
-            return array
+        if axes and array.ndim != axes:
+            raise InputError(f"{self.path} is damaged: an array of {axes} axes has {array.ndim}")
+        return array

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
+#: Longest representation of a value in an error message, in characters.
+LONGEST_VALUE = 120
 #: The words for types whose names in msgspec are not Python's.
 _TYPE_WORDS = {"array": "a list", "object": "a mapping", "Protocol": "the id of a protocol"}
 
@@ -27,6 +29,16 @@ def failed_value(error: str, kind: Any, data: Any) -> tuple[tuple[str | int, ...
             path.append(name or int(index))
         kind, data = members(kind)[0], data[path[-1]]
     return tuple(path), kind, data
+
+
+def shown(value: Any) -> str:
+    """Return a value for an error message, shortened if it is long.
+
+    >>> shown(0.5), shown("x" * 1000)[-5:]
+    ('0.5', 'xxx …')
+    """
+    text = repr(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]} …"
 
 
 def _is_valid(value: Any, kind: Any) -> bool:

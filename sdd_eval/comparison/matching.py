@@ -30,7 +30,9 @@ def load_runs(study: Path, checkpoint: str) -> tuple[StoredRun, ...]:
     A run on a subset of the images is omitted if there is one on all of them.
     """
     folder = study / "runs" / store.folder_name("checkpoint", checkpoint)
-    stored = [StoredRun(path, store.read_run(path)) for path in sorted(folder.glob("*.json"))]
+    stored = [
+        StoredRun(path, run) for path, run in store.readable_runs(sorted(folder.glob("*.json")))
+    ]
     stored = [one for one in stored if one.run.evaluator not in NOT_EVALUATED]
     if not stored:
         known = sorted({path.parent.name for path in store.run_paths(study)})

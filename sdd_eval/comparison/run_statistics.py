@@ -11,11 +11,11 @@ from sdd_eval import plugins
 from sdd_eval.arrays import Arrays
 from sdd_eval.comparison.matching import StoredRun, run_differences
 from sdd_eval.comparison.records import MetricDifference
-from sdd_eval.errors import InputError
+from sdd_eval.errors import InputError, one_line
 from sdd_eval.evaluators.settings import from_stored
 from sdd_eval.records import Measurement, Run
 from sdd_eval.statistics.statistic import Statistic
-from sdd_eval.store import read_run
+from sdd_eval.store import readable_runs
 
 #: What identifies a measurement within its run: the metric, and its axes as text.
 Key = tuple[str, tuple[tuple[str, str], ...]]
@@ -80,6 +80,8 @@ def statistics_of(stored: StoredRun) -> RunStatistics:
         return RunStatistics(run, (), str(error))
     except KeyError as error:
         return RunStatistics(run, (), f"the stored arrays lack {error}")
+    except (ValueError, IndexError, TypeError) as error:  # arrays of a damaged file
+        return RunStatistics(run, (), f"the stored arrays do not fit the run: {one_line(error)}")
 
 
 def untested_lines(rows: Iterable[MetricDifference]) -> list[str]:
@@ -106,11 +108,7 @@ def _baseline_run(stored: StoredRun, checkpoint: str) -> Run | None:
     """Return the newest run of a checkpoint that differs in nothing but its standardisation."""
     folder = stored.path.parent.parent / checkpoint
     runs = []
-    for path in sorted(folder.glob(f"{stored.run.evaluator}-*.json")):
-        try:
-            run = read_run(path)
-        except InputError:
-            continue
+    for _, run in readable_runs(sorted(folder.glob(f"{stored.run.evaluator}-*.json"))):
         differences = run_differences(stored.run, run)
         standardised = all(line.startswith("standardisation") for line in differences)
         if run.dataset == stored.run.dataset and standardised:

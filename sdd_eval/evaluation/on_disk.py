@@ -124,7 +124,7 @@ def _evaluated(evaluation: _Evaluation, progress: Progress | None, *, wait: bool
         return Outcome(stored, path, evaluated=False, scored=False)
     with store.locked(path, "writing", wait=wait):
         stored = _complete_run(path)  # another process may have finished it meanwhile
-        if stored:
+        if stored and _has_readable_arrays(stored):
             return _scored_again(stored, path, inputs)
         finished = run(checkpoint, inputs, request, progress, PartialResultFiles(path, request))
         store.write_run(path, finished)
@@ -150,13 +150,26 @@ def _runs_against(evaluation: _Evaluation, progress: Progress | None) -> dict[st
 
 
 def _complete_run(path: Path) -> Run | None:
-    """Return a stored run with readable arrays; None if it is missing or damaged."""
+    """Return a stored run with readable arrays; None, and a warning, if it is damaged."""
+    if not path.exists():
+        return None
     try:
         stored = store.read_run(path)
         len(stored.arrays)
-    except InputError:
+    except InputError as error:
+        store.warn_of_damage(error, "the run is measured again")
         return None
     return stored
+
+
+def _has_readable_arrays(stored: Run) -> bool:
+    try:
+        for entry in stored.arrays.entries:
+            entry.read()
+    except InputError as error:
+        store.warn_of_damage(error, "the run is measured again")
+        return False
+    return True
 
 
 def _settings(stored: Run, evaluator: Any) -> dict[str, Any]:

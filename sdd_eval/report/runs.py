@@ -54,7 +54,9 @@ class _ReadableArrays(Arrays):
         """All arrays that can be read."""
         try:
             return self.stored.entries
-        except InputError:
+        except InputError as error:
+            if getattr(self.stored, "path", Path()).exists():
+                store.warn_of_damage(error)
             return ()
 
 
@@ -73,6 +75,7 @@ def read_runs(studies: Sequence[Path], progress: Progress | None = None) -> RunC
             runs.append(StudyRun(study, name, run, labels.get(run.checkpoint, "")))
         except InputError as error:
             errors.append(str(error))
+            store.warn_of_damage(error)
         progress.advance()
     if paths and not runs:
         raise InputError(

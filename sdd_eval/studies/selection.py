@@ -17,7 +17,7 @@ from sdd_eval import store
 from sdd_eval.checkpoints.folder import read_card
 from sdd_eval.data.catalogue import canonical_name
 from sdd_eval.errors import InputError
-from sdd_eval.records import CLASSIFICATION, OBJECT_DETECTION, Run, Task, encode
+from sdd_eval.records import CLASSIFICATION, OBJECT_DETECTION, Task, encode
 from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
 from sdd_eval.studies.jobs import Workspace
 from sdd_eval.studies.study import Study, Training
@@ -101,10 +101,8 @@ def _card_metrics(network: Training, workspace: Workspace) -> Mapping[str, float
 def _run_metrics(network: Training, workspace: Workspace) -> Mapping[str, float]:
     """Return the numbers of the newest runs on the whole test set, of each evaluator's."""
     test = canonical_name(Path(network.recipe.dataset).name)
-    runs: list[Run] = []
-    for path in (workspace.study / "runs" / network.name).glob("*.json"):
-        with contextlib.suppress(InputError):
-            runs.append(store.read_run(path))
+    paths = (workspace.study / "runs" / network.name).glob("*.json")
+    runs = [run for _, run in store.readable_runs(paths)]
     runs = [run for run in runs if canonical_name(run.dataset) == test and not run.limit]
     runs.sort(key=lambda run: run.provenance.created)
     if not runs:
