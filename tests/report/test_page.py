@@ -273,7 +273,8 @@ def test_a_broken_run_file_is_reported_and_the_others_are_read(
     broken = study / "runs" / "other" / "accuracy-digits-0.json"
     broken.parent.mkdir()
     broken.write_text('{"format": 1, "checkp')
-    page = write_report(study).read_text()
+    with pytest.warns(store.DamagedFile, match=r"accuracy-digits-0\.json is not JSON"):
+        page = write_report(study).read_text()
     assert "accuracy-digits-0.json is not JSON" in page
     assert "95." in page
 
@@ -365,7 +366,8 @@ def test_a_run_of_another_format_is_reported_and_excluded(
     synthetic: ModuleType, tmp_path: Path
 ) -> None:
     old = dataclasses.replace(synthetic.accuracy_run(synthetic.network(0.0, 5)), format=0)
-    page = write_report(synthetic.small_study(tmp_path / "study", old))
+    with pytest.warns(store.DamagedFile, match="has format 0, which is not 1 or 2"):
+        page = write_report(synthetic.small_study(tmp_path / "study", old))
     words = " ".join(Elements(page.read_text()).words)
     assert "has format 0, which is not 1 or 2; delete the file" in words
 
