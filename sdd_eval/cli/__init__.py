@@ -110,6 +110,9 @@ def _discard(stream: TextIO) -> None:
 
 def dispatch(arguments: list[str]) -> int:
     """Call the command or evaluator that the first word names with the other words."""
+    for argument in arguments:
+        if "\0" in argument:
+            raise InputError(f"{argument!r} contains a null character, which no name or path may")
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         return 0
