@@ -89,7 +89,7 @@ sys.exit(exit_code(sys.argv[1:]))
 TIMES = re.compile(
     rb'"(created|seconds|duration|date|images_per_second|started|finished)": [^,}\n]*'
     rb"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?([+-]\d\d:\d\d|Z)?"
-    rb"|<td>[\d.]+(?=<td>cpu)"  # the seconds of a training on the page
+    rb"|<td>[\d.]+(?=<td>cpu)|Evaluation took [\d.,]+ \w+"  # on the page
 )
 CHECKSUMS = re.compile(rb"[0-9a-f]{64}|-[0-9a-f]{12}(?=\.json)")
 
