@@ -34,7 +34,7 @@ def test_the_worst_class_is_named_with_an_interval_for_the_lowest_of_all_classes
     right = (labels != 2) | (np.arange(200) % 2 == 0)
     arrays = Arrays.of({"logits": logits_of(right, labels, 5.0), "labels": labels})
     text = worst_class(arrays, ("ant", "bee", "cat", "dog"))
-    assert text == "Lowest of 4 classes: cat, 50.0 % (33.3 to 66.7)."
+    assert text == "Lowest of 4 classes: class cat, 50.0 % (33.3 to 66.7)."
     assert "class 2," in worst_class(arrays)
     assert worst_class(Arrays()) == ""
     few = Arrays.of({"logits": logits_of(right, labels, 5.0)[:9], "labels": labels[:9]})
@@ -99,7 +99,7 @@ def test_the_weakest_corruption_and_the_weakest_set_are_named(synthetic: ModuleT
     net = synthetic.network(0.0, 0)
     found = cards(synthetic, synthetic.corruption_run(net), synthetic.ood_run(net))
     assert found["Corruption"].text.startswith("Weakest: JPEG compression, 5")
-    assert found["Corruption"].notes == ("Digits-C, regenerated: regenerated",)
+    assert found["Corruption"].notes == ("Digits-C, regenerated",)
     assert found["Out-of-distribution"].number.startswith("AUROC 8")
     assert "the weakest of 3 sets" in found["Out-of-distribution"].text
 

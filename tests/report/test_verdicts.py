@@ -150,7 +150,7 @@ def test_groups_measured_on_other_images_are_not_compared(synthetic: ModuleType)
 def test_what_all_groups_share_stands_at_the_metric(synthetic: ModuleType) -> None:
     runs = [synthetic.corruption_run(net) for net in synthetic.pair()]
     (table,) = verdict_tables(headline(synthetic.table(runs)[0]))
-    assert table.rows[0].notes == ("Digits-C, regenerated: regenerated",)
+    assert table.rows[0].notes == ("Digits-C, regenerated",)
     assert [cell.notes for cell in table.rows[0].cells] == [(), ()]
     assert table.shared == (), "the only row keeps its notes"
     assert "ECE not measured (sdd-eval calibration CHECKPOINT)" in table.sentences[-1]

@@ -108,10 +108,12 @@ def worst_class(arrays: Arrays, names: tuple[str, ...] = ()) -> str:
     lowest = int(shares.argmin())
     label, share = int(known[lowest]), float(shares[lowest])
     low, high = wilson(share, float(counts[label]), 1 - (1 - LEVEL) / len(known))
-    name = names[label] if label < len(names) else f"class {label}"
+    name = names[label] if label < len(names) else label
     entry = metric("accuracy")
     interval = format_interval(entry, float(low), float(high))
-    return f"Lowest of {len(known)} classes: {name}, {format_value(entry, share)} ({interval})."
+    return (
+        f"Lowest of {len(known)} classes: class {name}, {format_value(entry, share)} ({interval})."
+    )
 
 
 def _calibration(network: _Network) -> Iterator[Card]:

@@ -185,16 +185,21 @@ def unofficial(data: str) -> list[str]:
 
 
 def by_origin(parts: Sequence[str]) -> list[str]:
-    """Join parts with the same origin: "NAME, NAME: origin".
+    """Join parts with the same origin: "NAME, NAME: origin", without an origin that names contain.
 
     >>> by_origin(["svhn: user's folder", "dtd: regenerated", "isun: user's folder"])
     ["SVHN, iSUN: user's folder", 'DTD: regenerated']
+    >>> by_origin(["cifar10_c_regenerated: regenerated"])
+    ['CIFAR-10-C, regenerated']
     """
     names: dict[str, list[str]] = {}
     for part in parts:
         name, _, origin = part.partition(": ")
         names.setdefault(origin, []).append(display_name(name))
-    return [f"{', '.join(sets)}: {origin}" for origin, sets in names.items()]
+    return [
+        ", ".join(sets) + ("" if all(origin in name for name in sets) else f": {origin}")
+        for origin, sets in names.items()
+    ]
 
 
 def without_bins_and_severities(summary: pandas.DataFrame) -> pandas.DataFrame:
