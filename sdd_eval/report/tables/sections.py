@@ -185,7 +185,7 @@ def unofficial(data: str) -> list[str]:
 
 
 def by_origin(parts: Sequence[str]) -> list[str]:
-    """Join parts with the same origin: "NAME, NAME: origin", without an origin that names contain.
+    """Join parts with the same origin: "NAME, NAME: origin", without one that the names contain.
 
     >>> by_origin(["svhn: user's folder", "dtd: regenerated", "isun: user's folder"])
     ["SVHN, iSUN: user's folder", 'DTD: regenerated']
