@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -64,6 +65,9 @@ class Data:
     images corrupted while they are read."""
     limit: int | None = bounded(None, FROM_1)
     """Evaluate on at most this many images of each set, a seeded subset balanced by class."""
+    until: float | None = None
+    """Evaluate on more and more images, until the 95 % half-width of each rate that summarises a
+    network is below this, as 0.005."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ def run(arguments: Sequence[str]) -> int:
             raise InputError(f"--{name.replace('_', '-')} needs --logits FILE.npy")
     study = _study(flags, _checkpoints(flags, device))
     workspace = workspace_of(flags, study, device, flags.data.limit)
+    workspace = dataclasses.replace(workspace, until=_until(flags.data.until))
     planned = studies.plan(studies.jobs_of(study), workspace)
     blocked = [plan for plan in planned if plan.state == "blocked"]
     if flags.suite.evaluators or len(blocked) == len(planned):
@@ -160,6 +165,12 @@ def _study(flags: Flags, names: Sequence[str]) -> studies.Study:
         outliers=data.outliers,
         corrupted=data.corrupted,
     )
+
+
+def _until(until: float | None) -> float | None:
+    if until is not None and not 0 < until < 1:
+        raise InputError(f"--until is {until:g}; it must be above 0 and below 1, as 0.005")
+    return until
 
 
 def _refuse(blocked: Iterable[studies.Planned]) -> None:

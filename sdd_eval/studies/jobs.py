@@ -19,6 +19,8 @@ class Workspace:
     device: str = "cpu"
     threads: int | None = None
     limit: int | None = None
+    until: float | None = None
+    """Half-width of rates below which an evaluation needs no more images; None uses all."""
     command: str = ""
     cache: Path | None = None
     """Folder of cached logits and features; None for no cache."""

@@ -19,9 +19,10 @@ from sdd_eval.checkpoints.folder import is_checkpoint
 from sdd_eval.errors import InputError
 from sdd_eval.object_detection.recipe import EVALUATION_BATCH_SIZE
 from sdd_eval.progress import Progress
-from sdd_eval.records import OBJECT_DETECTION, Recipe, Run
+from sdd_eval.records import CLASSIFICATION, OBJECT_DETECTION, Recipe, Run
 from sdd_eval.studies.comparisons import pairings_of
 from sdd_eval.studies.jobs import Job, Workspace
+from sdd_eval.studies.precision import evaluate_until
 from sdd_eval.studies.study import (
     Description,
     Evaluation,
@@ -139,8 +140,7 @@ def _run(
 ) -> tuple[bool, tuple[str, ...]]:
     """Run a training or an evaluation; return whether it was to do, and the run's warnings."""
     if isinstance(work, Evaluation):
-        checkpoint = workspace.checkpoints / work.checkpoint
-        outcome = evaluation.evaluate_checkpoint(checkpoint, request_of(work, workspace), progress)
+        outcome = _evaluated(work, workspace, progress)
         warnings = tuple(outcome.run.provenance.warnings or ())
         return bool(outcome.evaluated or outcome.scored), warnings
     present = is_checkpoint(workspace.checkpoints / work.name)
@@ -159,6 +159,16 @@ def _run(
         backbone = workspace.checkpoints / work.backbone
         object_detection.train_detector(backbone, work.recipe, **keywords)
     return not present, ()
+
+
+def _evaluated(
+    work: Evaluation, workspace: Workspace, progress: Progress | None = None
+) -> evaluation.Outcome:
+    """Evaluate a checkpoint, unless its run is stored."""
+    checkpoint, request = workspace.checkpoints / work.checkpoint, request_of(work, workspace)
+    if workspace.until is not None and work.task == CLASSIFICATION:
+        return evaluate_until(checkpoint, request, workspace.until, progress)
+    return evaluation.evaluate_checkpoint(checkpoint, request, progress)
 
 
 def request_of(work: Evaluation, workspace: Workspace) -> Any:
@@ -182,8 +192,7 @@ def stored_runs(study: Study, workspace: Workspace) -> Iterator[Run]:
     """Yield the run of each evaluation of a study, computed if it is missing."""
     for work in study.evaluations:
         with contextlib.suppress(InputError):
-            checkpoint = workspace.checkpoints / work.checkpoint
-            yield evaluation.evaluate_checkpoint(checkpoint, request_of(work, workspace)).run
+            yield _evaluated(work, workspace).run
 
 
 def record_of(study: Study) -> StudyRecord:

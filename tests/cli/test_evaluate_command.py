@@ -11,7 +11,8 @@ import pytest
 
 from sdd_eval import studies
 from sdd_eval.cli import exit_code
-from sdd_eval.studies import suites
+from sdd_eval.store import read_run
+from sdd_eval.studies import precision, suites
 
 NAME = "digits-small_cnn-ce-seed0"
 
@@ -41,6 +42,26 @@ def test_named_outliers_add_the_detectors_on_logits(here: Path) -> None:
     settings = json.loads(run.read_text())["settings"]
     assert settings["outliers"] == ["uniform"]
     assert settings["detectors"] == ["msp", "max_logit", "energy", "entropy"]
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_images_are_added_until_rates_are_as_precise_as_wanted(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "FIRST", 50)
+    command = f"evaluate {NAME} --evaluators accuracy --until 0.06"
+    assert exit_code(command.split()) == 0
+    (path,) = here.glob("reports/default/runs/*/*.json")
+    run = read_run(path)
+    accuracy = run.measurements[0]
+    assert accuracy.low is not None
+    assert accuracy.high is not None
+    assert 0.05 < (accuracy.high - accuracy.low) / 2 < 0.06
+    assert 50 < run.n < 400
+    before = path.stat().st_mtime_ns
+    assert exit_code(command.split()) == 0
+    assert exit_code([*command.split(), "--limit", "60"]) == 0  # as precise as so many images allow
+    assert path.stat().st_mtime_ns == before
 
 
 @pytest.mark.usefixtures("one_figure")
@@ -86,6 +107,7 @@ def test_an_evaluator_without_its_default_data_is_left_out_with_the_reason(
         (f"{NAME} --corrupted nowhere_c", "nowhere_c"),
         (f"{NAME} --suite fast", "--suite"),
         (f"{NAME} --limit 0", "--limit is 0"),
+        (f"{NAME} --until 2", "--until is 2; it must be above 0 and below 1"),
     ],
 )
 def test_an_impossible_request_is_one_line(

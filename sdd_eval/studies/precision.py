@@ -1,0 +1,68 @@
+"""Evaluate on as many images as a given precision needs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+from sdd_eval import evaluation, store
+from sdd_eval.comparison.families import is_headline
+from sdd_eval.metrics.registry import metric
+from sdd_eval.progress import Progress
+from sdd_eval.records import Measurement, Run
+
+#: Number of images of the first evaluation.
+FIRST = 500
+#: Further images beyond those that the width of an interval asks for, which is itself estimated.
+MARGIN = 1.05
+
+
+def evaluate_until(
+    checkpoint: Path, request: evaluation.Request, until: float, progress: Progress | None = None
+) -> evaluation.Outcome:
+    """Evaluate on more and more images, until the 95 % half-width of each rate is below `until`.
+
+    Rates are the numbers in percent that summarise the network. Runs on fewer images that this call
+    made are deleted. It ends with all images, or with the request's limit, if these do not suffice.
+    """
+    most, limit = request.limit, _stored_limit(checkpoint, request) or FIRST
+    while True:
+        tried = dataclasses.replace(request, limit=min(limit, most or limit))
+        outcome = evaluation.evaluate_checkpoint(checkpoint, tried, progress)
+        needed = images_needed(outcome.run, until)
+        if needed is None or outcome.run.n == most:
+            return outcome
+        if outcome.evaluated:
+            outcome.path.unlink()
+            outcome.path.with_suffix(".npz").unlink(missing_ok=True)
+        limit = needed
+
+
+def images_needed(run: Run, until: float) -> int | None:
+    """Return the number of images at which all rates would be precise enough; None if they are.
+
+    Half-widths shrink as 1 / sqrt(images). None also if the run is on all images.
+    """
+    rates = (number for number in run.measurements if _is_rate(number, run))
+    widths = ((m.high - m.low) / 2 for m in rates if m.low is not None and m.high is not None)
+    widest = max(widths, default=0.0)
+    if widest < until or run.limit is None:
+        return None
+    return max(run.n + 1, math.ceil(MARGIN * run.n * (widest / until) ** 2))
+
+
+def _is_rate(number: Measurement, run: Run) -> bool:
+    return metric(number.metric, number.unit).percent and is_headline(number.at, run.settings)
+
+
+def _stored_limit(checkpoint: Path, request: evaluation.Request) -> int | None:
+    """Return the largest limit of a stored run of the request, if there is one."""
+    name, limits = getattr(request.evaluator, "name", ""), set[int]()
+    for path in (request.study / "runs" / checkpoint.resolve().name).glob(f"{name}-*.json"):
+        run = store.read_run(path)
+        limits |= {run.limit} if run.evaluator == name and run.limit else set()
+    for limit in sorted(limits, reverse=True):
+        if evaluation.is_measured(checkpoint, dataclasses.replace(request, limit=limit)):
+            return limit
+    return None
