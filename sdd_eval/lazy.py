@@ -19,6 +19,10 @@ class _LazyPackage(ModuleType):
         if not (isinstance(value, ModuleType) and name in self.__all__):
             super().__setattr__(name, value)
 
+    def __dir__(self) -> list[str]:
+        """Return the exported names, whether or not they are loaded, for completion."""
+        return sorted({*self.__all__, *(name for name in self.__dict__ if name.startswith("__"))})
+
 
 def lazy_exports(package: str) -> tuple[Callable[[str], Any], list[str]]:
     """Return a module `__getattr__` that imports each name on first use, and an `__all__`.
