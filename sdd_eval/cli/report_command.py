@@ -18,7 +18,7 @@ class Flags:
     study: Studies = ()
     """Names of studies; default: the study "default"."""
     style: Path | None = None
-    """A matplotlib style file for the figures."""
+    """Widths and fonts: `cvpr`, `icml`, `neurips`, `plain`, or a matplotlib style file."""
     storage: Reports = field(default_factory=Reports)
     compute: Threads = field(default_factory=Threads)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import RunArrays, figure
@@ -13,7 +14,6 @@ from sdd_eval.figures.layout import (
     mean_line,
     panel_grid,
     percent_ticks,
-    single_panel,
 )
 from sdd_eval.figures.selection import (
     distinct_numbers,
@@ -28,11 +28,12 @@ from sdd_eval.figures.style import (
     INK,
     MARKERS,
     MUTED,
-    PAGE,
     GroupStyle,
     plain_text,
     styles_of,
+    written_name,
 )
+from sdd_eval.metrics.names import display_name
 from sdd_eval.metrics.registry import metric
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def attack_curves(results: pandas.DataFrame, arrays: RunArrays | None = None) ->
         return None
     columns = (_column(rows, name) for name in _SETTING)
     settings = list(dict.fromkeys(zip(*columns, strict=True)))
-    grid = panel_grid(len(settings))
+    grid = panel_grid(len(settings), narrow=2)
     figure, panels = grid.figure(2.3 * grid.rows, sharey=True)
     styles = styles_of(results)
     before = where(results, evaluator="attack", metric="attack_right_before")
@@ -85,7 +86,7 @@ def _column(rows: pandas.DataFrame, name: str) -> list[Any]:
 def _attack_title(setting: tuple[Any, ...], with_parameters: bool) -> str:
     """Return the attack and its settings, with the less common ones if asked for."""
     attack, _, steps, restarts, parameters = setting
-    words = [str(attack)]
+    words = [display_name(attack)]
     words += [f"{steps:g} steps"] if steps is not None else []
     words += [f"{restarts:g} restarts"] if restarts is not None and restarts > 1 else []
     return ", ".join([*words, *([str(parameters)] if with_parameters else [])])
@@ -121,16 +122,18 @@ def audit_curves(results: pandas.DataFrame, arrays: RunArrays | None = None) -> 
         return None
     groups = group_names(rows)
     attacks = list(dict.fromkeys(where(rows, metric="audit_accuracy")["attack"]))
-    grid = panel_grid(len(groups), narrow=1 if len(groups) <= 3 else 2)
-    figure, panels = grid.figure(min(2.4 * grid.rows, PAGE - 0.6), sharex=True, sharey=True)
+    grid = panel_grid(len(groups), narrow=2 if len(groups) <= 4 else 3)
+    figure, panels = grid.figure(2.4 * grid.rows, sharex=True, sharey=True)
     for axes, group in zip(panels, groups, strict=True):
         _audit_panel(axes, where(rows, group=group), attacks)
         axes.set_title(_audit_title(results, group, round(11 * grid.panel_width)))
     first, radii = panels[0], distinct_numbers(rows, "epsilon")
     first.set(xscale="log", ylim=(-0.02, 1.03))
-    first.set_xticks(radii, [_radius(radius) for radius in radii], minor=False)
+    step = math.ceil(0.3 * len(radii) / grid.panel_width)
+    labels = [_radius(e) if index % step == 0 else "" for index, e in enumerate(radii)]
+    first.set_xticks(radii, labels, minor=False)
     first.set_xticks([], minor=True)
-    percent_ticks(first)
+    percent_ticks(first, step=25 if grid.rows < 3 else 50)
     for axes in panels:
         axes.fmt_xdata, axes.fmt_ydata = _radius, first.fmt_ydata
     grid.label(panels, "ε · 255", metric("accuracy").title)
@@ -145,7 +148,8 @@ def _radius(epsilon: float) -> str:
 def _audit_title(results: pandas.DataFrame, group: str, longest: int) -> str:
     flags = where(results, evaluator="attack", metric="audit_flag", group=group)
     raised = dict.fromkeys(str(flag) for flag in flags[flags["value"] > 0]["flag"])
-    words = ", ".join(raised).replace("_", " ") or "no flag raised"
+    none = "no flag raised" if longest > 13 else "no flag"
+    words = ", ".join(raised).replace("_", " ") or none
     return f"{plain_text(group, longest)}\n{plain_text(words, longest)}"
 
 
@@ -159,7 +163,7 @@ def _audit_panel(axes: Axes, rows: pandas.DataFrame, attacks: list[str]) -> None
             marker=MARKERS[index % len(MARKERS)],
             linewidth=0.9,
             markersize=3.2,
-            label=plain_text(attack, 24),
+            label=written_name(attack, 24),
         )
     values = spreads(where(rows, metric="audit_worst_case"), "epsilon")
     line = {"linewidth": 2.2, "linestyle": "--", "marker": "_", "zorder": 1.5}
@@ -170,7 +174,7 @@ def _audit_panel(axes: Axes, rows: pandas.DataFrame, attacks: list[str]) -> None
 VARIANTS = {
     "authors": ("Authors' implementation", "ε, standardised"),
     "standardised": ("Standardised space", "ε, standardised"),
-    "pixel": ("Pixel space", "ε, pixels in [0, 1]"),
+    "pixel": ("Pixel space", "ε, pixels"),
 }
 CONTROL = "random signs"
 
@@ -179,10 +183,10 @@ CONTROL = "random signs"
     "Accuracy under FGSM",
     caption="""Accuracy after one signed-gradient step of size ε, in three variants that must not be
     compared with each other: the authors' (predicted labels, values clipped in standardised space),
-    the same step with true labels and valid images, and the step in pixel space. The gradient is
-    computed without underflow, at temperature 1; of several standardisation constants the most
-    common. Whiskers: one standard deviation over seeds. Hollow: the control, a step of the same
-    size with random signs.""",
+    the same step with true labels and valid images, and the step in pixel space ([0, 1]). The
+    gradient is computed without underflow, at temperature 1; of several standardisation constants
+    the most common. Whiskers: one standard deviation over seeds. Hollow: the control, a step of the
+    same size with random signs.""",
     evaluator="fgsm",
     metrics=("fgsm_accuracy", "fgsm_random_sign_accuracy"),
 )
@@ -191,13 +195,12 @@ def fgsm_curve(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Fi
     rows, attacked, variants = fgsm_rows(results, VARIANTS)
     if attacked.empty:
         return None
-    grid = panel_grid(len(variants))
-    figure, panels = grid.figure(0.2 + 2.0 * grid.rows, sharey=True)
-    styles = styles_of(results)
+    grid, styles = panel_grid(len(variants), narrow=3), styles_of(results)
+    figure, panels = grid.figure(2.2, sharey=True)
     for axes, variant in zip(panels, variants, strict=True):
         of_variant = where(rows, variant=variant)
         _fgsm_panel(axes, of_variant, where(attacked, variant=variant), styles)
-        title, unit = VARIANTS.get(variant, (plain_text(variant, 24), "ε"))
+        title, unit = _variant(variant, grid.panel_width)
         axes.set(title=title, xlabel=unit, ylim=(-0.02, 1.03))
         percent_ticks(axes)
     grid.label(panels, y=metric("accuracy").title)
@@ -242,42 +245,47 @@ def _fgsm_legend(panels: Any) -> tuple[list[Any], list[str]]:
     return list(handles.values()), list(handles)
 
 
+def _variant(name: str, width: float) -> tuple[str, str]:
+    """Return the title of a variant, on two lines in a narrow panel, and the unit of its ε."""
+    title, unit = VARIANTS.get(name, (written_name(name, 24), "ε"))
+    return (title if len(title) < 13 * width else title.replace(" ", "\n", 1)), unit
+
+
 #: The preferred step size, which is that of the paper's Figure 3.
 EPSILON = 0.2
-BAR_LABELS = {"authors": "authors'\nstep", "standardised": "standard-\nised", "pixel": "pixels"}
-CLEAN = "no attack"
 
 
 @figure(
     "Accuracy under FGSM at one ε",
     caption="""Accuracy before and after one signed-gradient step of ε = 0.2 (the paper's Figure 3;
-    otherwise the smallest ε measured), in variants of FGSM that must not be compared with each
-    other; of several standardisation constants the most common. Whiskers: one standard deviation
-    over seeds.""",
+    otherwise the smallest ε measured); a panel for each variant of FGSM, which must not be compared
+    with each other; of several standardisation constants the most common. Whiskers: one standard
+    deviation over seeds.""",
     evaluator="fgsm",
     metrics=("fgsm_accuracy", "fgsm_right_before"),
 )
 def fgsm_bars(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
-    """Draw a cluster of bars without attack and one per variant."""
-    rows, attacked, variants = fgsm_rows(results, BAR_LABELS)
+    """Draw a panel per variant, with a cluster of bars without attack and one under attack."""
+    rows, attacked, _ = fgsm_rows(results, VARIANTS)
     if attacked.empty:
         return None
     epsilon = preferred_number(attacked, "epsilon", EPSILON)
-    attacked = where(attacked, epsilon=epsilon)
-    variants = [name for name in variants if name in set(attacked["variant"])]
-    before = where(rows, metric="fgsm_right_before", variant=variants[0])
+    _, attacked, variants = fgsm_rows(where(attacked, epsilon=epsilon), VARIANTS)
     groups, styles = group_names(attacked), styles_of(results)
-    figure, axes = single_panel(2.2)
-    for index, group in enumerate(groups):
-        clean = spreads(where(before, group=group), "group").get(group)
-        after = spreads(where(attacked, group=group), "variant")
-        heights = [clean, *(after.get(name) for name in variants)]
-        style, label = styles[group], plain_text(group)
-        group_bars(axes, heights, index, len(groups), style, label, elinewidth=0.8, capsize=2)
-    labels = [CLEAN, *(BAR_LABELS.get(name, plain_text(name, 12)) for name in variants)]
-    axes.set_xticks(range(len(labels)), labels)
-    axes.set(ylim=(0, 1), ylabel=metric("accuracy").title, title=f"FGSM, ε = {epsilon:g}")
-    percent_ticks(axes)
-    axes.grid(False, axis="x")
-    legend(figure, axes.get_legend_handles_labels())
+    grid = panel_grid(len(variants), narrow=3)
+    figure, panels = grid.figure(2.2, sharey=True)
+    for axes, variant in zip(panels, variants, strict=True):
+        before = where(rows, metric="fgsm_right_before", variant=variant)
+        ends = [spreads(part, "group") for part in (before, where(attacked, variant=variant))]
+        for index, group in enumerate(groups):
+            heights = [values.get(group) for values in ends]
+            style, label = styles[group], plain_text(group)
+            group_bars(axes, heights, index, len(groups), style, label, elinewidth=0.8)
+        axes.set_xticks([0, 1], ["clean", f"ε = {epsilon:g}"])
+        title, unit = _variant(variant, grid.panel_width)
+        axes.set(ylim=(0, 1), title=title, xlabel=unit)
+        percent_ticks(axes)
+        axes.grid(False, axis="x")
+    grid.label(panels, y=metric("accuracy").title)
+    legend(figure, panels[0].get_legend_handles_labels())
     return figure

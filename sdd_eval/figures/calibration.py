@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from sdd_eval.figures import RunArrays, figure
 from sdd_eval.figures.layout import Grid, legend, panel_grid, percent_ticks, single_panel
 from sdd_eval.figures.selection import bin_values, group_names, pooled_bins, preferred_number, where
-from sdd_eval.figures.style import INK, MUTED, PAGE, PAPER, GroupStyle, plain_text, styles_of
+from sdd_eval.figures.style import INK, MUTED, GroupStyle, plain_text, styles_of
 from sdd_eval.metrics.formatting import format_interval, format_mean, format_number
 from sdd_eval.metrics.registry import metric
 from sdd_eval.statistics.bootstrap import Floats
@@ -21,22 +22,27 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: The preferred number of bins, which is the paper's, and the count of a bin that is too small.
+#: The preferred number of bins, which is the paper's, and the images per network of a small bin.
 BINS, FEW_IMAGES = 10, 10
 #: The metric whose `low` and `high` are the consistency band.
 BAND = "bin_accuracy_calibrated"
 _DASHED = (0, (4, 3))
+#: Opacity of the bars of few and of many images.
+_PALE, _STRONG = 0.3, 0.9
+#: The least height in inches of a row of diagrams that have a histogram.
+LOWEST_ROW = 1.6
 
 
 @figure(
     "Reliability diagrams",
-    caption="""Accuracy in each bin of confidence (bars); hatched is the gap to the bin's mean
-    confidence, and on the dashed diagonal a network is perfectly calibrated. Brackets are
-    consistency bars: the range of the accuracy of a calibrated network with the same confidences in
-    95 % of cases, for each bin by itself and for one network, also if bins are pooled. Below: the
-    fraction of images in each bin. Bins are pooled over seeds. ECE, before temperature scaling, is
-    the mean over seeds, or one network's with its interval (same network, new images; 95 % unless
-    --level says otherwise).""",
+    caption="""Accuracy in each bin of confidence (bars); grey is the gap to the bin's mean
+    confidence, and on the dashed diagonal a network is perfectly calibrated. Bars of fewer than
+    ten images per network are pale. Whiskers are consistency bars: the range of the accuracy of a
+    calibrated network with the same confidences in 95 % of cases, for each bin by itself and for
+    one network, also if bins are pooled. Below: the images in each bin per network, on a
+    logarithmic scale, where there is room. Bins are pooled over seeds. ECE, before temperature
+    scaling, is the mean over seeds, or one network's with its interval (same network, new images;
+    95 % unless --level says otherwise).""",
     evaluator="calibration",
     metrics=("ece", "ece_floor", "bin_count", "bin_confidence", "bin_accuracy"),
 )
@@ -50,86 +56,91 @@ def reliability(results: pandas.DataFrame, arrays: RunArrays | None = None) -> F
     rows = where(calibration, bins=bins)
     groups, styles = group_names(where(rows, metric="bin_count")), styles_of(results)
     few = len(groups) <= 6
-    grid = panel_grid(len(groups), wide=3 if few else 4, narrow=2 if few else 3)
+    grid = panel_grid(len(groups), wide=3 if few else 5, narrow=2 if few else 4)
     longest = round((15 if few else 13) * grid.panel_width)
-    figure, panels = _figure(grid)
-    for index, group in enumerate(groups):
-        row, column = divmod(index, grid.columns)
-        upper, lower = panels[2 * row * grid.columns + column :: grid.columns][:2]
+    figure, uppers, lowers = _panels(grid)
+    for index, (axes, group) in enumerate(zip(uppers, groups, strict=True)):
         of_group = where(rows, group=group)
-        pooled = pooled_bins(of_group, bins)
-        _diagram(upper, pooled, group, styles[group])
-        _draw_band(upper, of_group, bins)
-        title = f"{plain_text(group, longest)}\n{_ece(of_group, longest)}"
-        upper.set(title=title, xlim=(0, 1), ylim=(0, 1))
-        _histogram(lower, pooled[0], group, styles[group])
-        if column:
-            upper.tick_params(labelleft=False)
-            lower.tick_params(labelleft=False)
-    for upper, lower in zip(
-        panels[:: 2 * grid.columns], panels[grid.columns :: 2 * grid.columns], strict=True
-    ):
-        upper.set_ylabel(metric("accuracy").title)
-        lower.set_ylabel("Images")
+        networks = of_group["checkpoint"].nunique()
+        count, *means = pooled_bins(of_group, bins)
+        _diagram(axes, count / networks, means, styles[group], plain_text(group))
+        _draw_band(axes, of_group, bins)
+        axes.set_title(f"{_short(group, longest)}\n{_ece(of_group, longest)}")
+        if lowers:
+            _histogram(lowers[index], count / networks, plain_text(group), styles[group])
+    grid.label(uppers, y=metric("accuracy").title)
+    grid.label(lowers or uppers, "Confidence", "Images" if lowers else "")
     legend(figure, _legend(with_band=not where(rows, metric=BAND).empty))
     return figure
 
 
-def _figure(grid: Grid) -> tuple[Figure, list[Axes]]:
-    height = min((1.2 + min(2.6, grid.panel_width)) * grid.rows, PAGE - 0.8)
+def _short(group: str, longest: int) -> str:
+    """Return the name of a group, on two lines if it is wider than a panel."""
+    method, plus, rest = group.partition(" + ")
+    if len(group) <= longest or not plus:
+        return plain_text(group, longest)
+    return f"{plain_text(method, longest)}\n{plain_text(f'+ {rest}', longest)}"
+
+
+def _panels(grid: Grid) -> tuple[Figure, list[Axes], list[Axes]]:
+    """Return a figure, its diagrams, and the histograms below them, if there is room."""
+    height = (1.0 + min(2.6, grid.panel_width)) * grid.rows
+    if grid.highest / grid.rows < LOWEST_ROW:
+        return *grid.figure(height, sharex=True, sharey=True), []
     whole = Grid(2 * grid.rows * grid.columns, grid.width, grid.columns)
     figure, axes = whole.figure(height, sharex=True, height_ratios=[3, 1] * grid.rows)
-    last = 2 * (grid.rows - 1) * grid.columns
-    for index in range(grid.panels, grid.rows * grid.columns):
-        for unused in axes[last + index % grid.columns :: grid.columns]:
-            unused.set_axis_off()
-    return figure, axes
+    rows = [axes[i : i + grid.columns] for i in range(0, len(axes), grid.columns)]
+    uppers, lowers = itertools.chain(*rows[::2]), itertools.chain(*rows[1::2])
+    diagrams, histograms = (list(itertools.islice(it, grid.panels)) for it in (uppers, lowers))
+    for unused in (*uppers, *lowers):
+        unused.remove()
+    for histogram in histograms[1:]:
+        histogram.sharey(histograms[0])
+    for panels in (diagrams, histograms):
+        grid.label_ticks(panels, every_x=False, every_y=False)
+    for diagram in diagrams:
+        diagram.tick_params(labelbottom=False)
+    return figure, diagrams, histograms
 
 
 def _legend(with_band: bool) -> tuple[list[Any], list[str]]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
-    from matplotlib.path import Path
 
-    handles = [
-        Patch(facecolor="#b0b0b0", edgecolor=INK, linewidth=0.5),
-        Patch(facecolor="none", edgecolor=INK, hatch="//////", linewidth=0.4, alpha=0.6),
-        Line2D([], [], color=INK, linestyle=_DASHED, linewidth=0.8),
-    ]
-    labels = ["accuracy", "gap to mean confidence", "perfect calibration"]
+    entries = {
+        "accuracy": Patch(facecolor="#8c8c8c"),
+        "accuracy, few images": Patch(facecolor="#8c8c8c", alpha=_PALE),
+        "gap to confidence": Patch(facecolor=INK, alpha=0.2),
+        "perfect calibration": Line2D([], [], color=INK, linestyle=_DASHED, linewidth=0.8),
+    }
     if with_band:
-        bracket = Path([(-1, 2), (1, 2), (0, 2), (0, -2), (-1, -2), (1, -2)], [1, 2, 1, 2, 1, 2])
-        handles.append(
-            Line2D([], [], color=INK, linestyle="none", marker=bracket, markersize=8, mew=1.2)
-        )
-        labels.append("consistency bar, 95 %")
-    return handles, labels
+        line: dict[str, Any] = {"color": INK, "linestyle": "none", "marker": "|"}
+        entries["consistency bar, 95 %"] = Line2D([], [], markersize=8, **line)
+    return list(entries.values()), list(entries)
 
 
-def _diagram(axes: Axes, pooled: tuple[Floats, ...], group: str, style: GroupStyle) -> None:
-    counts, confidence, accuracy = pooled
+def _diagram(
+    axes: Axes, counts: Floats, means: list[Floats], style: GroupStyle, group: str
+) -> None:
+    """Draw accuracy as bars and the gap to the mean confidence; counts are images per network."""
+    from matplotlib.collections import PolyCollection
+
     bins, filled = len(counts), counts > 0
-    middles, heights = _middles(bins)[filled], accuracy[filled]
+    middles, count = _middles(bins)[filled], counts[filled]
+    confidence, accuracy = (values[filled] for values in means)
     axes.plot([0, 1], [0, 1], color=INK, linestyle=_DASHED, linewidth=0.8, zorder=4)
-    bars = axes.bar(
-        middles, heights, width=1 / bins, color=style.colour, edgecolor=INK, linewidth=0.5, zorder=2
-    )
-    axes.bar(
-        middles,
-        confidence[filled] - heights,
-        bottom=heights,
-        width=0.86 / bins,
-        facecolor="none",
-        edgecolor=INK,
-        hatch="//////",
-        linewidth=0.4,
-        alpha=0.6,
-        zorder=3,
-    )
-    for bar, *values in zip(bars, heights, confidence[filled], counts[filled], strict=True):
-        text = "accuracy {:.3f} at mean confidence {:.3f}, {:,.0f} images".format(*values)
-        bar.set_label(f"{plain_text(group)}: {text}")
-    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+    bars = axes.bar(middles, accuracy, width=0.94 / bins, color=style.colour, zorder=2)
+    for bar, *values in zip(bars, accuracy, confidence, count, strict=True):
+        bar.set_alpha(_PALE if values[-1] < FEW_IMAGES else _STRONG)
+        text = "accuracy {:.3f} at mean confidence {:.3f}, {:,.4g} images".format(*values)
+        bar.set_label(f"{group}: {text}")
+    left, right = middles - 0.47 / bins, middles + 0.47 / bins
+    corners = [[left, accuracy], [right, accuracy], [right, confidence], [left, confidence]]
+    gaps = PolyCollection(np.array(corners).transpose(2, 0, 1), facecolor=INK, alpha=0.2, zorder=3)
+    axes.add_collection(gaps, autolim=False)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
 
 
 def _middles(bins: int) -> Floats:
@@ -138,33 +149,26 @@ def _middles(bins: int) -> Floats:
 
 
 def _histogram(axes: Axes, counts: Floats, group: str, style: GroupStyle) -> None:
-    axes.bar(
-        _middles(len(counts)),
-        counts / counts.sum(),
-        width=1 / len(counts),
-        color=style.colour,
-        edgecolor=INK,
-        linewidth=0.5,
-        label=f"{plain_text(group)}, fraction of images",
-    )
-    axes.fmt_ydata = lambda value: f"{100 * value:.1f} %"
-    axes.set(xlabel="Confidence", ylim=(0, 1))
-    axes.tick_params(labelbottom=True)
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
-    axes.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+    """Draw the images per network of each bin on a logarithmic scale."""
+    axes.set_yscale("symlog", linthresh=1)
+    edges = np.linspace(0, 1, len(counts) + 1)
+    label = f"{group}, images per network"
+    axes.stairs(counts, edges, fill=True, color=style.colour, alpha=_STRONG, label=label)
+    digits = math.ceil(math.log10(max(counts.max(), 10)))
+    ticks = [1, 10**digits]
+    axes.set_ylim(0, max(10**digits, axes.get_ylim()[1]))
+    axes.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.set_yticks([], minor=True)
+    axes.fmt_ydata = lambda value: f"{value:,.4g}"
 
 
 def _draw_band(axes: Axes, rows: pandas.DataFrame, bins: int) -> None:
-    """Draw a bracket at each bin's mean confidence, light below dark: visible on any colour.
+    """Draw a thin whisker at each bin's mean confidence.
 
     The band of a bin of few images may exclude its confidence, which error bars cannot show.
     """
     x, low, high = pooled_band(rows, bins)
-    for colour, width, order in ((PAPER, 2.8, 5), (INK, 1.2, 6)):
-        axes.vlines(x, low, high, color=colour, linewidth=width, zorder=order)
-        for end in (low, high):
-            caps = axes.plot(x, end, "_", color=colour, markersize=5 + width, zorder=order)
-            caps[0].set(markeredgewidth=width, clip_on=False)
+    axes.vlines(x, low, high, color=INK, linewidth=0.9, zorder=5)
 
 
 def pooled_band(rows: pandas.DataFrame, bins: int) -> tuple[Floats, Floats, Floats]:
@@ -208,7 +212,7 @@ def _ece(rows: pandas.DataFrame, longest: int) -> str:
     caption="""Accuracy against mean confidence in bins of equal width (the paper's Figure 2), with
     SD-Dropout (solid) and without (dashed). On the dotted diagonal a network is perfectly
     calibrated, below it overconfident. Bins are pooled over seeds, before temperature scaling;
-    those of fewer than ten images are small and hollow.""",
+    those of fewer than ten images per network are small and hollow.""",
     evaluator="calibration",
     metrics=("bin_count", "bin_confidence", "bin_accuracy"),
 )
@@ -227,12 +231,14 @@ def confidence_lines(results: pandas.DataFrame, arrays: RunArrays | None = None)
     handles = []
     for group in groups:
         style, label = styles[group], plain_text(group)
-        count, confidence, accuracy = pooled_bins(where(rows, group=group), int(bins))
+        of_group = where(rows, group=group)
+        count, confidence, accuracy = pooled_bins(of_group, int(bins))
+        fewest = FEW_IMAGES * of_group["checkpoint"].nunique()
         line: dict[str, Any] = {"color": style.colour, "linestyle": style.line, "label": label}
         axes.plot(confidence[count > 0], accuracy[count > 0], **line)
         handles.append(Line2D([], [], marker=style.marker, **line))
         for few in (False, True):
-            part = (count > 0) & ((count < FEW_IMAGES) == few)
+            part = (count > 0) & ((count < fewest) == few)
             axes.plot(
                 confidence[part],
                 accuracy[part],

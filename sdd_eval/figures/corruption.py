@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +28,14 @@ from sdd_eval.figures.selection import (
     spreads,
     where,
 )
-from sdd_eval.figures.style import MUTED, PAGE, GroupStyle, plain_text, styles_of
+from sdd_eval.figures.style import (
+    MUTED,
+    SMALL,
+    GroupStyle,
+    plain_text,
+    styles_of,
+    written_name,
+)
 from sdd_eval.metrics.formatting import format_difference, format_interval
 from sdd_eval.metrics.registry import metric
 from sdd_eval.statistics.seeds import Difference, adjust, difference
@@ -41,15 +49,20 @@ if TYPE_CHECKING:
     #: Accuracies or differences in percent, (corruptions, severities).
     Cells = NDArray[np.float64]
 
+#: The most groups whose bars for all corruptions fit into one row of one column of a paper.
+FEW_GROUPS = 4
 #: Lowest and greatest height of a row, and the height of title and ticks, in inches.
 ROW_HEIGHTS, MARGINS = (0.14, 0.19), 0.72
+#: The width of a cell, of the space between panels, and of the names of corruptions, in inches.
+CELL, GAP, NAMES = 0.147, 0.03, 1.0
 
 
 @figure(
     "Accuracy by corruption and severity",
     caption="""Accuracy in percent, mean over seeds; panels marked Δ show the change in percentage
-    points relative to the same method without SD-Dropout (positive: SD-Dropout is better). If there
-    are too many groups for a page, a column is a group and each cell the mean over severities.""",
+    points relative to the same method without SD-Dropout (positive: SD-Dropout is better). Colours
+    span the values shown. If there are too many groups for a page, a column is a group and each
+    cell the mean over severities.""",
     evaluator="corruption",
     metrics=("accuracy",),
 )
@@ -64,8 +77,10 @@ def corruption_heatmap(results: pandas.DataFrame, arrays: RunArrays | None = Non
     severities = distinct_numbers(rows, "severity")
     cells = {group: cells_of(rows, group, names, severities) for group in group_names(rows)}
     changes = {group: cells[group] - cells[base] for group, base in baselines(rows).items()}
-    grid = panel_grid(len(cells) + len(changes), narrow=2)
-    height = (PAGE / grid.rows - MARGINS) / len(names)
+    width = panel_grid(1).width
+    columns = max(1, int((width - NAMES) / (CELL * len(severities) + GAP)))
+    grid = panel_grid(len(cells) + len(changes), columns, columns)
+    height = (grid.highest / grid.rows - MARGINS) / len(names)
     if height < ROW_HEIGHTS[0]:
         return _by_group(cells, changes, names)
     return _by_severity(grid, cells, changes, names, severities, min(ROW_HEIGHTS[1], height))
@@ -82,6 +97,38 @@ def cells_of(
     return values
 
 
+@dataclass(frozen=True)
+class Scale:
+    """The ends of the colours of some panels, what they show, and decimals of differences."""
+
+    low: float
+    high: float
+    is_change: bool = False
+    digits: int = 0
+
+    def cell(self, value: float) -> str:
+        """Format a value in its cell; a difference has a sign."""
+        if not self.is_change:
+            return f"{value:.0f}"
+        return f"{value:+.{self.digits}f}".replace("-", "−") if round(value, self.digits) else "0"
+
+    def tooltip(self, value: float) -> str:
+        """Format a value with its unit."""
+        return f"{value:+.1f} points".replace("-", "−") if self.is_change else f"{value:.1f} %"
+
+
+def _accuracy_scale(tables: Iterable[Cells]) -> Scale:
+    values = np.concatenate([cells.ravel() for cells in tables])
+    low = float(np.nanmin(values))
+    return Scale(low, max(float(np.nanmax(values)), low + 1))
+
+
+def _change_scale(tables: Iterable[Cells], roomy: bool) -> Scale:
+    highest = max((float(np.nanmax(np.abs(cells))) for cells in tables), default=0.0)
+    limit = max(1.0, highest)
+    return Scale(-limit, limit, is_change=True, digits=int(roomy and limit < 10))
+
+
 def _by_severity(
     grid: Grid,
     cells: Mapping[str, Cells],
@@ -91,88 +138,87 @@ def _by_severity(
     row_height: float,
 ) -> Figure:
     """Draw corruption × severity, with a panel per group and one per difference."""
-    contents = [(plain_text(group, 30), values, False) for group, values in cells.items()]
-    for group, values in changes.items():
-        title = f"Δ {plain_text(group, 30)}" if len(cells) > 2 else "Δ with SD-Dropout"
-        contents.append((title, values, True))
-    figure, panels = grid.figure((row_height * len(names) + MARGINS) * grid.rows, sharey=True)
-    narrow, limit = grid.panel_width < 2, _limit(changes)
-    for axes, (title, values, is_change) in zip(panels, contents, strict=True):
-        _panel(axes, values, limit if is_change else None, 0 if narrow or limit >= 10 else 1)
-        axes.set_title(title.replace(" + ", "\n+ ") if narrow else title)
-        axes.set_xticks(
-            np.arange(len(severities)) + 0.5, [f"{severity:g}" for severity in severities]
-        )
-        _label_rows(axes, names)
-    grid.label(panels, "Severity")
+    delta = "Δ {}" if len(cells) > 2 else "Δ with SD-Dropout"
+    accuracy = _accuracy_scale(cells.values())
+    change = _change_scale(changes.values(), roomy=grid.panel_width >= 2)
+    panels = [(group, values, accuracy) for group, values in cells.items()]
+    panels += [(delta.format(group), values, change) for group, values in changes.items()]
+    height = (row_height * len(names) + MARGINS) * grid.rows
+    figure, drawn = grid.figure(height, sharex=True, sharey=True)
+    for axes, (title, values, scale) in zip(drawn, panels, strict=True):
+        _panel(axes, values, scale)
+        axes.set_title(_title(title, grid.panel_width))
+    drawn[0].set_xticks(np.arange(len(severities)) + 0.5, [f"{value:g}" for value in severities])
+    _label_rows(drawn[0], names)
+    grid.label(drawn, "Severity")
     return figure
+
+
+def _title(title: str, width: float) -> str:
+    """Return a title, on several lines if it is wider than a panel."""
+    longest = max(8, round(13 * width))
+    if title.startswith("Δ with") and len(title) > longest:
+        return "Δ"
+    words = title if len(title) <= longest else title.replace(" + ", "\n+ ").replace(" λ", "\nλ")
+    return "\n".join(plain_text(line, longest) for line in words.splitlines())
 
 
 def _by_group(cells: Mapping[str, Cells], changes: Mapping[str, Cells], names: list[str]) -> Figure:
     """Draw corruption × group with means over severities, and the differences."""
-    tables = [("Mean over severities", cells), ("Δ with SD-Dropout", changes)]
-    tables = [(title, table) for title, table in tables if table]
-    grid = panel_grid(len(tables))
-    ratios = [len(table) + 1 for _, table in tables] if grid.columns > 1 else [1]
-    figure, panels = grid.figure(4.2 * grid.rows, sharey=True, width_ratios=ratios)
-    for axes, (title, table) in zip(panels, tables, strict=True):
-        values = np.stack([rates.mean(axis=1) for rates in table.values()], axis=1)
-        _panel(axes, values, _limit(changes) if table is changes else None, 0)
-        axes.set_title(title)
+    tables = [("Mean over severities", _means(cells)), ("Δ with SD-Dropout", _means(changes))]
+    scales = [_accuracy_scale(_means(cells).values())]
+    scales.append(_change_scale(_means(changes).values(), roomy=False))
+    ratios = [len(table) for _, table in tables if table]
+    grid = panel_grid(len(ratios), narrow=2)
+    figure, panels = grid.figure(4.2, sharey=True, width_ratios=ratios)
+    for axes, (title, table), scale in zip(panels, tables, scales, strict=False):
+        _panel(axes, np.stack(list(table.values()), axis=1), scale)
+        axes.set_title(_title(title, grid.width * len(table) / (sum(ratios) + 4)))
         labels = [plain_text(group, 28) for group in table]
         axes.set_xticks(np.arange(len(table)) + 0.5, labels, rotation=90)
-        _label_rows(axes, names)
+    _label_rows(panels[0], names)
     return figure
 
 
-def _limit(changes: Mapping[str, Cells]) -> float:
-    return max([5.0, *(float(np.nanmax(np.abs(cells))) for cells in changes.values())])
+def _means(tables: Mapping[str, Cells]) -> dict[str, Cells]:
+    return {group: cells.mean(axis=1) for group, cells in tables.items()}
 
 
 def _label_rows(axes: Axes, names: list[str]) -> None:
-    labels = [plain_text(name.replace("_", " "), 22) for name in names]
-    axes.set_yticks(np.arange(len(names)) + 0.5, labels)
+    axes.set_yticks(np.arange(len(names)) + 0.5, [written_name(name, 22) for name in names])
 
 
-def _panel(axes: Axes, values: NDArray[np.float64], limit: float | None, digits: int) -> None:
-    """Draw a heat map with its numbers; a `limit` makes it one of differences."""
-    span = {"vmin": 0, "vmax": 100} if limit is None else {"vmin": -limit, "vmax": limit}
+def _panel(axes: Axes, values: Cells, scale: Scale) -> None:
+    """Draw a heat map with its numbers."""
     mesh = axes.pcolormesh(
-        values,
-        cmap="cividis" if limit is None else "PuOr",
+        np.ma.masked_invalid(values),
+        cmap="PuOr" if scale.is_change else "cividis",
+        vmin=scale.low,
+        vmax=scale.high,
         edgecolors="white",
         linewidth=0.4,
         snap=True,
-        **span,
     )
-    set_mark_text(mesh, _percent if limit is None else _points)
-    mesh.set_array(np.ma.masked_invalid(values))
+    set_mark_text(mesh, scale.tooltip)
     mesh.update_scalarmappable()
     shades = np.asarray(mesh.get_facecolor(), dtype=float).reshape(*values.shape, 4)[..., :3]
+    dark = shades @ (0.299, 0.587, 0.114) < 0.5
     for (row, column), value in np.ndenumerate(values):
-        text = "–" if math.isnan(value) else _cell_text(value, None if limit is None else digits)
-        dark = float(shades[row, column] @ (0.299, 0.587, 0.114)) < 0.5
-        colour = "#fefefe" if dark and text != "–" else "#010101"
-        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=7, c=colour)
+        known = not math.isnan(value)
+        cell = axes.text(
+            column + 0.5,
+            row + 0.5,
+            scale.cell(value) if known else "–",
+            ha="center",
+            va="center",
+            fontsize=SMALL,
+            color="#fefefe" if known and dark[row, column] else "#010101",
+        )
+        cell.set_in_layout(False)  # it is inside of the panel
     axes.set(xlim=(0, values.shape[1]), ylim=(values.shape[0], 0))
     axes.grid(False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-
-
-def _percent(value: float) -> str:
-    return f"{value:.1f} %"
-
-
-def _points(value: float) -> str:
-    return f"{value:+.1f} points".replace("-", "−")
-
-
-def _cell_text(value: float, digits: int | None) -> str:
-    """Format a percentage without decimals; a difference with its sign and `digits` decimals."""
-    if digits is None:
-        return f"{value:.0f}"
-    return f"{value:+.{digits}f}".replace("-", "−") if round(value, digits) else "0"
 
 
 @figure(
@@ -183,14 +229,15 @@ def _cell_text(value: float, digits: int | None) -> str:
     metrics=("accuracy",),
 )
 def corruption_bars(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
-    """Draw a cluster of bars per corruption, in two rows in one column of a paper."""
+    """Draw a cluster of bars per corruption; many groups need two rows in one column of a paper."""
     rows = where(results, evaluator="corruption", metric="accuracy", severity=None)
     rows = rows[rows["corruption"].notna()]
     if rows.empty:
         return None
     names = benchmark_order(rows["corruption"])
-    lines = min(panel_grid(2).rows, len(names))
-    figure, panels = Grid(lines, panel_grid(1).width, 1).figure(0.3 + 2.3 * lines)
+    many = len(group_names(rows)) > FEW_GROUPS
+    lines = min(panel_grid(2).rows, len(names)) if many else 1
+    figure, panels = Grid(lines, panel_grid(1).width, 1).figure(0.3 + 2.3 * lines, sharey=True)
     per_line = math.ceil(len(names) / lines)
     for line, axes in enumerate(panels):
         shown = names[line * per_line : (line + 1) * per_line]
@@ -215,7 +262,7 @@ def _bars(
         group_bars(axes, heights, index, len(groups), style, label, elinewidth=0.7, capsize=capsize)
     axes.set_xticks(
         range(len(names)),
-        [plain_text(name.replace("_", " "), 20) for name in names],
+        [written_name(name, 20) for name in names],
         rotation=40,
         ha="right",
         rotation_mode="anchor",
@@ -245,7 +292,7 @@ def corruption_differences(
     if rows.empty or not pairs:
         return None
     names = benchmark_order(rows["corruption"])
-    labels = [plain_text(name.replace("_", " "), 22) for name in names]
+    labels = [written_name(name, 22) for name in names]
     styles = styles_of(results)
     line = 0.17 + 0.05 * (len(pairs) - 1)
     figure, axes = single_panel(line * len(names) + 0.55)

@@ -11,8 +11,9 @@ from sdd_eval.figures.layout import legend, offset, panel_grid
 from sdd_eval.figures.ood import MANY_GROUPS, ood_sets
 from sdd_eval.figures.points import set_mark_text
 from sdd_eval.figures.selection import group_names, where
-from sdd_eval.figures.style import MUTED, PAGE, GroupStyle, plain_text, styles_of
+from sdd_eval.figures.style import MUTED, GroupStyle, plain_text, styles_of, written_name
 from sdd_eval.metrics.formatting import format_interval, format_mean, format_value
+from sdd_eval.metrics.names import display_name
 from sdd_eval.metrics.registry import metric
 from sdd_eval.statistics.seeds import summarize_seeds
 
@@ -50,15 +51,14 @@ def detector_auroc(results: pandas.DataFrame, arrays: RunArrays | None = None) -
         return None
     styles, grid = styles_of(results), panel_grid(len(sets), narrow=2)
     height = (0.16 + 0.05 * (len(groups) - 1)) * len(lines) + 0.5
-    total = min(height * grid.rows + 0.2, PAGE - 1.2)
-    figure, panels = grid.figure(total, sharex=True, sharey=True)
+    figure, panels = grid.figure(height * grid.rows + 0.2, sharex=True, sharey=True)
     names = [plain_text(_name(line, lines), 18) for line in lines]
     panels[0].set_yticks(range(len(lines)), names)
     panels[0].set(ylim=(len(lines) - 0.4, -0.6))
     for axes, name in zip(panels, sets, strict=True):
-        axes.set_title(plain_text(name, round(10 * grid.panel_width)))
+        axes.set_title(written_name(name, round(10 * grid.panel_width)))
         _panel(axes, where(rows, outliers=name), lines, names, styles)
-    figure.supxlabel(metric("auroc").title, fontsize=8)
+    figure.supxlabel(metric("auroc").title)
     dot: dict[str, Any] = {"linestyle": "none", "markersize": 4}
     shown = [styles[group] for group in groups]
     handles = [Line2D([], [], color=s.colour, marker=s.marker, **dot) for s in shown]
@@ -87,7 +87,7 @@ def lines_of(rows: pandas.DataFrame) -> list[Line]:
 def _name(line: Line, lines: list[Line]) -> str:
     """Return the detector and the settings in which its lines differ."""
     same = [other for other in lines if other[0] == line[0]]
-    words = [str(line[0]).replace("_", " ")]
+    words = [display_name(line[0])]
     for index, sign in enumerate(SETTINGS.values(), start=1):
         if line[index] is not None and len({other[index] for other in same}) > 1:
             words.append(f"{sign} {line[index]:g}")

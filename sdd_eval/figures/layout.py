@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from sdd_eval.figures.selection import group_names, spreads_by_number, where
-from sdd_eval.figures.style import DOUBLE, INK, MUTED, SINGLE, GroupStyle, plain_text, styles_of
+from sdd_eval.figures.style import (
+    COLUMN,
+    DOUBLE,
+    INK,
+    MUTED,
+    PAGE,
+    SINGLE,
+    GroupStyle,
+    plain_text,
+    styles_of,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +33,7 @@ if TYPE_CHECKING:
 
 #: Points that a letter takes on average at most, that a legend's handle takes with the space
 #: between columns, and that a line takes.
-LETTER, HANDLE, LINE = 4.1, 34.0, 11.0
+LETTER, HANDLE, LINE = 3.93, 24.0, 11.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,11 @@ class Grid:
         """The width of a panel in inches, including its share of the margins."""
         return self.width / self.columns
 
+    @property
+    def highest(self) -> float:
+        """The most inches that a figure of this width may be high."""
+        return highest(self.width)
+
     def figure(
         self, height: float, *, sharex: bool = False, sharey: bool = False, **ratios: Any
     ) -> tuple[Figure, list[Axes]]:
@@ -53,27 +68,37 @@ class Grid:
         """
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(self.width, height), layout="constrained")
+        size = (self.width, min(height, self.highest))
+        figure = Figure(figsize=size, layout="constrained")
         cells = figure.add_gridspec(self.rows, self.columns, **ratios)
         panels: list[Axes] = []
         for index in range(self.panels):
             first = panels[0] if panels else None
             shared: dict[str, Any] = {"sharex": first if sharex else None}
             shared["sharey"] = first if sharey else None
-            axes = figure.add_subplot(cells[divmod(index, self.columns)], **shared)
-            axes.tick_params(
-                labelbottom=not sharex or index + self.columns >= self.panels,
-                labelleft=not sharey or index % self.columns == 0,
-            )
-            panels.append(axes)
+            panels.append(figure.add_subplot(cells[divmod(index, self.columns)], **shared))
+        self.label_ticks(panels, not sharex, not sharey)
         return figure, panels
+
+    def label_ticks(self, panels: Sequence[Axes], every_x: bool, every_y: bool) -> None:
+        """Label the ticks of all panels, or only of the last of columns and the first of rows."""
+        for index, axes in enumerate(panels):
+            axes.tick_params(
+                labelbottom=every_x or index + self.columns >= self.panels,
+                labelleft=every_y or index % self.columns == 0,
+            )
 
     def label(self, panels: Sequence[Axes], x: str = "", y: str = "") -> None:
         """Label the lowest panel of each column and the first panel of each row."""
         for axes in panels[max(0, self.panels - self.columns) :]:
             axes.set_xlabel(x or axes.get_xlabel())
         for axes in panels[:: self.columns]:
-            axes.set_ylabel(y)
+            axes.set_ylabel(y or axes.get_ylabel())
+
+
+def highest(width: float) -> float:
+    """Return the most inches that a figure of some width may be high, with its legend."""
+    return PAGE if width > (SINGLE + DOUBLE) / 2 else COLUMN
 
 
 def panel_grid(panels: int, wide: int = 3, narrow: int = 1) -> Grid:
@@ -109,16 +134,18 @@ def legend(
     longest = max((len(text) for text in texts), default=1)
     columns = max(1, min(len(texts), math.floor(width / (LETTER * longest + HANDLE))))
     lines = math.ceil(len(texts) / columns)
-    figure.set_figheight(figure.get_figheight() + (LINE * lines + 8) / 72)
+    height = figure.get_figheight() + (LINE * lines + 8) / 72
+    figure.set_figheight(min(height, highest(width / 72)))
     location: Any = f"outside {side} center"
-    figure.legend(handles, texts, loc=location, ncols=columns, frameon=False)
+    spacing = {"columnspacing": 1.0, "handlelength": 1.6}
+    figure.legend(handles, texts, loc=location, ncols=columns, frameon=False, **spacing)
 
 
-def percent_ticks(axes: Axes, which: Literal["x", "y"] = "y") -> None:
+def percent_ticks(axes: Axes, which: Literal["x", "y"] = "y", step: int = 25) -> None:
     """Set ticks from 0 to 100 % on an axis of fractions, and one decimal under the cursor."""
-    ticks = [0, 0.25, 0.5, 0.75, 1]
+    ticks = range(0, 101, step)
     axis = axes.yaxis if which == "y" else axes.xaxis
-    axis.set_ticks(ticks, [f"{100 * tick:.0f} %" for tick in ticks])
+    axis.set_ticks([tick / 100 for tick in ticks], [f"{tick} %" for tick in ticks])
     setattr(axes, f"fmt_{which}data", lambda value: f"{100 * value:.1f} %")
 
 

@@ -11,8 +11,17 @@ import numpy as np
 from sdd_eval.figures import RunArrays, figure, once
 from sdd_eval.figures.layout import LETTER, Grid, legend, panel_grid
 from sdd_eval.figures.selection import group_names, spreads, where
-from sdd_eval.figures.style import INK, MUTED, PAGE, GroupStyle, plain_text, styles_of
+from sdd_eval.figures.style import (
+    INK,
+    MUTED,
+    SMALL,
+    GroupStyle,
+    plain_text,
+    styles_of,
+    written_name,
+)
 from sdd_eval.metrics.formatting import format_mean
+from sdd_eval.metrics.names import display_name
 from sdd_eval.metrics.ranking import (
     precision_at_recall,
     precision_recall_curve,
@@ -82,7 +91,7 @@ def scores_of(stored: Arrays, detector: str, outliers: str) -> tuple[NDArray[Any
 def detector_label(rows: pandas.DataFrame) -> str:
     """Return the detector and its settings, such as "ODIN, T = 1000, ε = 0.0028"."""
     first = rows.iloc[0]
-    words = [str(first["detector"]).upper()]
+    words = [display_name(first["detector"])]
     for name, sign in (("temperature", "T"), ("epsilon", "ε")):
         if _or_none(first[name]) is not None:
             words.append(f"{sign} = {float(first[name]):g}")
@@ -114,9 +123,9 @@ def draw_ood_curves(
         _panel(axes, where(rows, outliers=name), arrays, styles, curve)
         areas = where(results, outliers=name, metric=area)
         _areas(axes, areas, rows, styles, metric(area), grid.panel_width)
-        axes.set_title(plain_text(name, round(12 * grid.panel_width)))
+        axes.set_title(written_name(name, round(12 * grid.panel_width)))
     grid.label(panels, y=labels[1])
-    figure.supxlabel(f"{labels[0]} ({detector_label(rows)})", fontsize=8)
+    figure.supxlabel(f"{labels[0]} ({detector_label(rows)})")
     groups = group_names(rows)
     handles = [_handle(styles[group]) for group in groups]
     legend(figure, (handles, [plain_text(group) for group in groups]), "upper")
@@ -181,7 +190,6 @@ def _areas(
             [_handle(styles[group]) for group in groups],
             [format_mean(entry, values[group]) for group in groups],
             title=f"{entry.title} (%)" if entry.percent else entry.title,
-            title_fontsize=7,
             loc="lower right" if entry.name == "auroc" else "lower left",
             handlelength=1.6,
         )
@@ -247,7 +255,7 @@ def pr_at(inside: NDArray[Any], outside: NDArray[Any]) -> NDArray[np.float64]:
 
 #: Bins of a histogram.
 BINS = 30
-#: Greatest and lowest height of a row of panels in inches.
+#: Greatest height of a row of panels, and lowest one of those with ticks, in inches.
 HIGH, LOW = 1.45, 0.62
 
 
@@ -267,11 +275,12 @@ def score_histograms(results: pandas.DataFrame, arrays: RunArrays | None = None)
         return None
     sets, groups, styles = ood_sets(rows), group_names(rows), styles_of(results)
     grid = panel_grid(len(sets), wide=6, narrow=2)
-    dense = HIGH * len(groups) * grid.rows > PAGE - 1
+    room = grid.highest - 0.8
+    dense = HIGH * len(groups) * grid.rows > room
     if dense:  # the labels of groups are above their rows, which are lower
         grid = panel_grid(len(sets), wide=6, narrow=6)
     lines, columns = len(groups) * grid.rows, grid.columns
-    height = min(HIGH, max(LOW, (PAGE - 1) / lines))
+    height = min(HIGH, room / lines)
     whole = Grid(lines * columns, grid.width, columns)
     figure, panels = whole.figure(height * lines + 0.45)
     for axes in panels:
@@ -282,14 +291,14 @@ def score_histograms(results: pandas.DataFrame, arrays: RunArrays | None = None)
         first = line * columns
         for axes, name in zip(panels[first:], sets[part * columns :][:columns], strict=False):
             _histogram_panel(axes, where(network, outliers=name), arrays, styles[group].colour)
-            few_ticks(axes, grid.panel_width)
-            axes.set_label(f"{plain_text(group)}, {plain_text(name)}")
+            few_ticks(axes, grid.panel_width if height > LOW else 0)
+            axes.set_label(f"{plain_text(group)}, {written_name(name)}")
             if line == 0 or (grid.rows > 1 and not dense):
-                title = plain_text(name, round(14 * grid.panel_width))
+                title = written_name(name, round(14 * grid.panel_width))
                 axes.set_title(title, pad=11 if dense else 3)
         _label_group(panels[first], plain_text(group, 40), dense)
     legend(figure, _legend(), "upper")
-    figure.supxlabel(f"Score ({detector_label(rows)})", fontsize=8)
+    figure.supxlabel(f"Score ({detector_label(rows)})")
     return figure
 
 
@@ -308,12 +317,12 @@ def _legend() -> tuple[list[Any], list[str]]:
 def _label_group(axes: Axes, group: str, dense: bool) -> None:
     """Label a row of panels next to its first one, or above it if that is too low."""
     if not dense:
-        axes.set_ylabel(group.replace(" + ", "\n+ "), fontsize=7)
+        axes.set_ylabel(group.replace(" + ", "\n+ "), fontsize=SMALL)
         return
     if not axes.get_title():
-        axes.set_title(" ", fontsize=7, pad=2)  # reserve the height of the label
+        axes.set_title(" ", fontsize=SMALL, pad=2)  # reserve the height of the label
     label = axes.annotate(
-        group, (0, 1), (0, 2), "axes fraction", textcoords="offset points", fontsize=7
+        group, (0, 1), (0, 2), "axes fraction", textcoords="offset points", fontsize=SMALL
     )
     label.set_in_layout(False)  # it may be wider than the panel
 
@@ -364,7 +373,7 @@ def few_ticks(axes: Axes, width: float) -> None:
     ticks = MaxNLocator(most).tick_values(low, high) if most else []
     digits = max(0, 1 - math.floor(math.log10(high - low)))
     labelled = {tick: f"{tick:.{digits}f}" for tick in ticks if low <= tick <= high}
-    if sum(LETTER * len(label) + 8 for label in labelled.values()) < 72 * width:
+    if sum(LETTER * len(label) + 8 for label in labelled.values()) <= 72 * width:
         axes.set_xticks(list(labelled), list(labelled.values()))
     elif most:
         _end_ticks(axes, digits)

@@ -101,7 +101,6 @@ def _panel(
             lines,
             texts,
             title=f"{entry.title} · 10³",
-            title_fontsize=7,
             loc="upper left",
             handlelength=1.6,
         )

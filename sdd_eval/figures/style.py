@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 from sdd_eval.errors import InputError
 from sdd_eval.figures.fonts import reduced_font
 from sdd_eval.figures.selection import group_names, with_sd_dropout
+from sdd_eval.metrics.names import display_name
 
 if TYPE_CHECKING:
     import pandas
 
 #: Width in inches of one and of two columns of a conference paper.
 SINGLE, DOUBLE = 3.3, 6.9
-#: Height in inches that a page has room for, caption included.
-PAGE = 9.2
+#: The most inches that a figure of two columns, and of one, may be high.
+PAGE, COLUMN = 8.6, 4.0
 
 #: Text, secondary text, lines behind the data, background; the report maps each to a dark colour.
 INK, MUTED, GRID, PAPER = "#1a1a1a", "#595959", "#d9d9d9", "#ffffff"
@@ -31,15 +32,8 @@ HATCHES = ("", "////", "----", "xxxx", "\\\\\\\\", "++++")
 #: The smallest text size of any figure, in points.
 SMALL = 7
 
-FAMILY, _SALT = "DejaVu Sans", "sdd_eval"
+_SALT = "sdd_eval"
 _RC: dict[Any, Any] = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": SMALL,
-    "ytick.labelsize": SMALL,
-    "legend.fontsize": SMALL,
-    "figure.titlesize": 8,
     "figure.dpi": 200,
     "savefig.dpi": 300,
     "figure.figsize": (DOUBLE, 3.0),
@@ -127,8 +121,7 @@ def house_style(style: Path | None = None, width: float | None = None) -> Iterat
     import matplotlib.style
 
     nested = style is None and matplotlib.rcParams["svg.hashsalt"] == _SALT
-    family = {"font.family": [reduced_font(FAMILY), FAMILY]}
-    with matplotlib.rc_context({} if nested else _RC | family):
+    with matplotlib.rc_context({} if nested else _RC | PRESETS["plain"].parameters):
         if style is not None:
             matplotlib.rcParams.update(read_style(style))
         if width is not None:
@@ -136,16 +129,64 @@ def house_style(style: Path | None = None, width: float | None = None) -> Iterat
         yield
 
 
+@dataclass(frozen=True)
+class Preset:
+    """Widths in inches of one and two columns, the font, and sizes of text and of small text."""
+
+    single: float
+    double: float
+    family: str
+    size: int
+    small: int
+
+    @property
+    def parameters(self) -> dict[Any, Any]:
+        """Matplotlib's parameters."""
+        normal = (
+            "font.size",
+            "axes.titlesize",
+            "axes.labelsize",
+            "figure.titlesize",
+            "figure.labelsize",
+        )
+        small = ("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize")
+        return {
+            "font.family": [reduced_font(self.family), self.family, "DejaVu Sans"],
+            "mathtext.fontset": "stix" if "STIX" in self.family else "dejavusans",
+            **dict.fromkeys(normal, self.size),
+            **dict.fromkeys(small, self.small),
+        }
+
+
+#: Column widths and fonts of conferences: STIX has the shapes of Times.
+PRESETS = {
+    "plain": Preset(SINGLE, DOUBLE, "DejaVu Sans", 8, SMALL),
+    "cvpr": Preset(3.25, 6.875, "STIXGeneral", 9, 8),
+    "icml": Preset(3.25, 6.75, "STIXGeneral", 9, 8),
+    "neurips": Preset(2.7, 5.5, "STIXGeneral", 9, 8),
+}
+
+
+def widths(style: Path | None = None) -> dict[str, float]:
+    """Return the widths of figures in inches, by the suffix of their files."""
+    preset = PRESETS.get(str(style), PRESETS["plain"])
+    return {"": preset.double, "-single": preset.single}
+
+
 def read_style(path: Path) -> dict[Any, Any]:
-    """Return the parameters of a matplotlib style file.
+    """Return the parameters of a matplotlib style file, or of a preset.
 
     Raises:
         InputError: it does not exist, or matplotlib would ignore or refuse one of its lines.
     """
     import matplotlib
 
+    if not path.is_file() and str(path) in PRESETS:
+        return PRESETS[str(path)].parameters
     if not path.is_file():
-        raise InputError(f"--style {path} is not a file; give a matplotlib style file")
+        raise InputError(
+            f"--style {path} is not a file; give {', '.join(PRESETS)} or a matplotlib style file"
+        )
     ignored, values = _Messages(), dict[Any, Any]()
     logger = logging.getLogger("matplotlib")
     logger.addHandler(ignored)
@@ -180,3 +221,8 @@ def plain_text(text: object, longest: int = 48) -> str:
     words = " ".join(str(text).split())
     short = words if len(words) <= longest else f"{words[: longest - 1]}…"
     return short.replace("$", r"\$")
+
+
+def written_name(name: object, longest: int = 48) -> str:
+    """Return the name of a data set, corruption, attack or detector as people write it."""
+    return plain_text(display_name(name), longest)

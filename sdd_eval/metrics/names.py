@@ -18,6 +18,7 @@ NAMES = {
     **{"imagenet_crop": "TinyImageNet (crop)", "imagenet_resize": "TinyImageNet (resize)"},
     **{"lsun": "LSUN (resize)", "lsun_crop": "LSUN (crop)", "lsun_resize": "LSUN (resize)"},
     **{"uniform": "Uniform noise", "gaussian": "Gaussian noise"},
+    **{"average:near": "Average, near OOD", "average:far": "Average, far OOD"},
     # detectors and scores
     **{"msp": "MSP", "odin": "ODIN", "knn": "KNN", "vim": "ViM", "react": "ReAct"},
     # corruptions and attacks

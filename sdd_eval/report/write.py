@@ -11,10 +11,12 @@ from sdd_eval.figures.selection import where
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.report.drawing.cache import RECORD, cache_record, read_cache
 from sdd_eval.report.drawing.draw import (
+    FOREST,
     FORMATS,
     ReportFigure,
     draw_comparison,
     draw_figures,
+    draw_verdicts,
     file_name,
     write_comparison_figures,
 )
@@ -40,6 +42,7 @@ from sdd_eval.report.tables.sections import (
     without_bins_and_severities,
 )
 from sdd_eval.report.tables.summary import comparable_results, distinguishing_names, summarise
+from sdd_eval.report.tables.verdicts import verdict_tables
 from sdd_eval.version import __version__
 
 
@@ -75,6 +78,8 @@ def write_report(
         draw_comparison(entry, comparable, arrays, style, cache) if figures else ([], [])
         for entry in sections
     ]
+    summary = headline(results, _stored(sections))
+    single += draw_verdicts(verdict_tables(summary), style, cache) if figures else []
     compared = list(zip(sections, (of_pair for of_pair, _ in drawn), strict=True))
     content = PageContent(
         title=_title(collection),
@@ -84,7 +89,7 @@ def write_report(
         comparable=comparable,
         figures=_non_empty(single),
         failures=[*warnings, *failures, *(text for _, failed in drawn for text in failed)],
-        headline=headline(results, _stored(sections)),
+        headline=summary,
         paper=paper_rows(results, collection.runs),
         comparisons=[(section, _non_empty(of_pair)) for section, of_pair in compared],
     )
@@ -155,7 +160,7 @@ def _evaluator_tex(content: PageContent) -> Iterator[tuple[str, str]]:
 def _obsolete(folder: Path, written: Mapping[str, bytes]) -> list[str]:
     """Return figures and tables of an earlier report that are obsolete; no user's own files."""
     paths = []
-    for name in plugins.names("figures"):
+    for name in (*plugins.names("figures"), FOREST):
         for path in (*folder.glob(f"figures/{name}.*"), *folder.glob(f"figures/{name}-*.*")):
             if path.suffix[1:] in (*FORMATS, "csv"):
                 paths.append(f"figures/{path.name}")

@@ -253,7 +253,7 @@ def test_values_on_a_phone_have_the_texts_of_the_wide_drawing(browser: Any, repo
     box = page.locator("figure:has(#corruption_bars) .single g.values path").first
     box.scroll_into_view_if_needed()
     box.tap()
-    assert page.locator("#tip").inner_text().startswith("CE, gaussian noise: ")
+    assert page.locator("#tip").inner_text().startswith("CE, Gaussian noise: ")
     assert not page.locator('g.values path:not([aria-label]), g.values path[aria-label=""]').count()
     context.close()
 
@@ -265,7 +265,7 @@ def test_the_page_is_readable_without_scripts(browser: Any, report: Path) -> Non
     assert page.locator(".verdicts tbody tr").count() > 7
     assert page.locator(".tools").is_hidden()
     first = page.locator("figure:has(#corruption_heatmap) .double g.values title").first
-    assert "gaussian noise" in str(first.text_content())
+    assert "Gaussian noise" in str(first.text_content())
     context.close()
 
 

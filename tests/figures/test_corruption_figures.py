@@ -18,6 +18,7 @@ from sdd_eval.figures.corruption import (
     differences,
 )
 from sdd_eval.figures.selection import where
+from sdd_eval.metrics.names import display_name
 
 
 def test_every_cell_of_the_heat_map_is_in_the_row_of_its_corruption(whole: tuple[Any, Any]) -> None:
@@ -27,14 +28,26 @@ def test_every_cell_of_the_heat_map_is_in_the_row_of_its_corruption(whole: tuple
     assert [axes.get_title() for axes in drawn.axes][-1] == "Δ with SD-Dropout"
     axes = drawn.axes[0]
     labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels[0] == "gaussian noise"
+    assert labels[0] == "Gaussian noise"
     assert len(labels) == 15
-    row, column = labels.index("fog"), 4
+    row, column = labels.index("Fog"), 4
     rows = where(results, group="CE", corruption="fog", severity=5)
     written = {text.get_position(): text.get_text() for text in axes.texts}
     assert axes.get_yticks()[row] == row + 0.5
     assert written[column + 0.5, row + 0.5] == f"{100 * rows['value'].mean():.0f}"
     assert axes.get_ylim() == (15, 0)
+
+
+def test_colours_of_the_heat_map_span_the_values(whole: tuple[Any, Any]) -> None:
+    results, _ = whole
+    drawn = corruption_heatmap(results)
+    assert drawn is not None
+    meshes = [axes.collections[0] for axes in drawn.axes]
+    values = np.concatenate([np.ravel(mesh.get_array()) for mesh in meshes[:-1]])
+    for mesh in meshes[:-1]:
+        assert mesh.get_clim() == pytest.approx((values.min(), values.max()))
+    low, high = meshes[-1].get_clim()
+    assert low == -high == -max(1, abs(np.ravel(meshes[-1].get_array())).max())
 
 
 def test_the_difference_is_with_minus_without_sd_dropout_in_points(whole: tuple[Any, Any]) -> None:
@@ -52,7 +65,7 @@ def test_an_unmeasured_cell_is_empty(whole: tuple[Any, Any]) -> None:
     missing = (results["corruption"] == "fog") & (results["severity"] == 2)
     drawn = corruption_heatmap(results[~missing & (results["sd_dropout"] == 0)])
     assert drawn is not None
-    row = [label.get_text() for label in drawn.axes[0].get_yticklabels()].index("fog")
+    row = [label.get_text() for label in drawn.axes[0].get_yticklabels()].index("Fog")
     written = {text.get_position(): text.get_text() for text in drawn.axes[0].texts}
     assert written[1.5, row + 0.5] == "–"
 
@@ -67,7 +80,7 @@ def test_a_corruption_without_a_file_is_a_row_of_empty_cells(whole: tuple[Any, A
     assert drawn is not None
     labels = [label.get_text() for label in drawn.axes[0].get_yticklabels()]
     assert len(labels) == 15
-    row = labels.index("fog") + 0.5
+    row = labels.index("Fog") + 0.5
     assert {t.get_text() for t in drawn.axes[0].texts if t.get_position()[1] == row} == {"–"}
 
 
@@ -79,7 +92,7 @@ def test_bars_are_the_means_over_severities(whole: tuple[Any, Any]) -> None:
     labels = [label.get_text() for label in axes.get_xticklabels()]
     bars = next(c for c in axes.containers if c.get_label() == "CE")
     expected = where(results, group="CE", corruption="frost", severity=None)["value"].mean()
-    assert bars[labels.index("frost")].get_height() == pytest.approx(expected)
+    assert bars[labels.index("Frost")].get_height() == pytest.approx(expected)
     hatches = {bar.get_hatch() for c in axes.containers if hasattr(c, "patches") for bar in c}
     assert len(hatches) == 2, "the groups can be distinguished in grey"
 
@@ -107,7 +120,7 @@ def test_nineteen_corruptions_and_unknown_ones_fit(synthetic: ModuleType) -> Non
     drawn = corruption_bars(synthetic.table(runs)[0])
     assert drawn is not None
     labels = [label.get_text() for label in drawn.axes[0].get_xticklabels()]
-    assert labels[15:] == ["speckle noise", "gaussian blur", "spatter", "saturate", "my own one"]
+    assert labels[15:] == ["Speckle noise", "Gaussian blur", "Spatter", "Saturate", "My own one"]
 
 
 def test_a_difference_has_its_interval_and_is_filled_if_it_is_significant(
@@ -119,12 +132,13 @@ def test_a_difference_has_its_interval_and_is_filled_if_it_is_significant(
     assert drawn is not None
     pair = ("CE + SD-Dropout λ 0.1", "CE")
     changes = differences(where(results, severity=None), dict([pair]))[pair]
+    by_label = {display_name(name): change for name, change in changes.items()}
     axes = drawn.axes[0]
     labels = [label.get_text() for label in axes.get_yticklabels()]
     for container in axes.containers:
         line, _, (bars,) = container.lines
         ((x, y),) = line.get_xydata()
-        change = changes[labels[round(y)].replace(" ", "_")]
+        change = by_label[labels[round(y)]]
         assert x == pytest.approx(change.value)
         assert bars.get_segments()[0][:, 0] == pytest.approx([change.low, change.high])
         assert (line.get_markerfacecolor() != "white") == (change.verdict == "higher")

@@ -60,11 +60,11 @@ def test_an_ood_set_has_a_panel_and_a_detector_with_its_setting_a_line(
     assert drawn is not None
     assert drawn.get_figwidth() == width
     panels = [axes for axes in drawn.axes if axes.axison]
-    assert [axes.get_title() for axes in panels] == list(SETS)
+    assert [axes.get_title() for axes in panels] == ["Textures", "Scenes", "Average"]
     assert [item.get_text() for item in panels[0].get_yticklabels()] == [
-        "msp",
-        "knn k 50",
-        "knn k 200",
+        "MSP",
+        "KNN k 50",
+        "KNN k 200",
     ]
     assert panels[0].get_ylim()[0] > panels[0].get_ylim()[1], "the first detector is on top"
     assert [len(marks(axes)) for axes in panels] == [2 * 3] * 3
@@ -85,7 +85,7 @@ def test_a_tooltip_has_group_detector_and_value(synthetic: ModuleType) -> None:
     assert drawn is not None
     drawn.draw_without_rendering()
     words = [value.text for value in tooltips_of(drawn)]
-    assert any("CE, knn k 200: 62.0 % [59.0 to 63.0]" in word for word in words), words
+    assert any("CE, KNN k 200: 62.0 % [59.0 to 63.0]" in word for word in words), words
 
 
 def test_only_the_first_three_settings_of_a_detector_are_drawn(synthetic: ModuleType) -> None:
@@ -99,7 +99,7 @@ def test_labels_have_only_the_settings_that_differ(synthetic: ModuleType) -> Non
     drawn = detector_auroc(*table(synthetic, 1, grid))
     assert drawn is not None
     labels = [item.get_text() for item in drawn.axes[0].get_yticklabels()]
-    assert labels == ["odin ε 0", "odin ε 0.002"]
+    assert labels == ["ODIN ε 0", "ODIN ε 0.002"]
 
 
 def test_the_means_over_many_ood_sets_are_drawn(synthetic: ModuleType) -> None:
@@ -109,7 +109,8 @@ def test_the_means_over_many_ood_sets_are_drawn(synthetic: ModuleType) -> None:
     more = [results.assign(outliers=name) for name in ("lsun", "isun", "average:near")]
     drawn = detector_auroc(pandas.concat([results, *more]))
     assert drawn is not None
-    assert [axes.get_title() for axes in drawn.axes if axes.axison] == ["average", "average:near"]
+    titles = [axes.get_title() for axes in drawn.axes if axes.axison]
+    assert titles == ["Average", "Average, near OOD"]
 
 
 def test_more_than_six_groups_are_not_drawn(

@@ -30,7 +30,7 @@ def test_all_points_of_a_curve_are_listed(
 ) -> None:
     results, arrays = whole
     table = points(roc_curves(results, arrays))
-    own = table[(table["panel"] == "photo_patches") & (table["series"] == "CE")]
+    own = table[(table["panel"] == "Photo patches") & (table["series"] == "CE")]
     runs = where(results, group="CE", evaluator="odin", metric="auroc", outliers="photo_patches")
     curves = [
         roc_at(*scores_of(arrays[row["run"]], row["detector"], row["outliers"]))
@@ -52,7 +52,7 @@ def test_bars_have_the_names_of_their_ticks_and_their_error_bars(
     results, _ = whole
     fog = where(results, group="CE", corruption="fog", severity=None)["value"]
     table = points(corruption_bars(results))
-    (row,) = table[(table["series"] == "CE") & (table["x"] == "fog")].itertuples()
+    (row,) = table[(table["series"] == "CE") & (table["x"] == "Fog")].itertuples()
     assert row.y == pytest.approx(fog.mean(), rel=1e-5)
     assert (row.low, row.high) == pytest.approx(
         (fog.mean() - fog.std(), fog.mean() + fog.std()), rel=1e-5
@@ -74,7 +74,7 @@ def test_cells_have_corruption_and_severity(whole: tuple[Any, Any]) -> None:
     results, _ = whole
     table = points(corruption_heatmap(results))
     third = where(results, group="CE", corruption="fog", severity=3)["value"].mean()
-    own = table[(table["panel"] == "CE") & (table["series"] == "fog")]
+    own = table[(table["panel"] == "CE") & (table["series"] == "Fog")]
     assert own["x"].tolist() == [1, 2, 3, 4, 5]
     assert own["y"].iloc[2] == pytest.approx(100 * third, rel=1e-5)
 
@@ -97,7 +97,7 @@ def test_bins_of_a_histogram_have_both_edges_and_sum_to_one(whole: tuple[Any, An
 def test_marks_with_a_custom_text_show_it_as_tooltip(whole: tuple[Any, Any]) -> None:
     results, _ = whole
     table = points(corruption_differences(results))
-    fog = table[table["words"].str.contains("fog")]
+    fog = table[table["words"].str.contains("Fog")]
     assert fog["series"].tolist() == ["CE + SD-Dropout λ 0.1 against CE"]
     assert "95 % interval" in fog["words"].iloc[0]
     bins = points(reliability(*whole))

@@ -50,25 +50,36 @@ def test_titles_of_neighbouring_reliability_diagrams_do_not_touch(
     assert gap > 0.6 * first.get_fontsize() * drawn.dpi / 72
 
 
-def test_each_bin_has_a_bracket_over_its_consistency_band(whole: tuple[Any, Any]) -> None:
+def test_each_bin_has_a_whisker_over_its_consistency_band(whole: tuple[Any, Any]) -> None:
     results, _ = whole
     drawn = reliability(results)
     assert drawn is not None
     rows = where(results, group="CE", metric="bin_accuracy_calibrated")
     means = rows.groupby("bin")[["low", "high"]].mean()  # the seeds have equal counts
-    brackets = [item for item in drawn.axes[0].collections if isinstance(item, LineCollection)]
-    assert len(brackets) == 2, "light beneath dark"
-    for item in brackets:
-        ends = np.array(item.get_segments())[:, :, 1]
-        assert ends == pytest.approx(means.to_numpy())
+    (item,) = [item for item in drawn.axes[0].collections if isinstance(item, LineCollection)]
+    assert np.array(item.get_segments())[:, :, 1] == pytest.approx(means.to_numpy())
 
 
-def test_a_run_without_a_consistency_band_is_drawn_without_brackets(whole: tuple[Any, Any]) -> None:
+def test_a_run_without_a_consistency_band_is_drawn_without_whiskers(whole: tuple[Any, Any]) -> None:
     results, _ = whole
     drawn = reliability(results[results["metric"] != "bin_accuracy_calibrated"])
     assert drawn is not None
     (legend,) = drawn.legends
-    assert len(legend.get_texts()) == 3
+    assert len(legend.get_texts()) == 4
+
+
+def test_bars_of_few_images_are_pale_and_histograms_count_images_per_network(
+    whole: tuple[Any, Any],
+) -> None:
+    results, _ = whole
+    drawn = reliability(results)
+    assert drawn is not None
+    counts = pooled_bins(where(results, group="CE"), 10)[0] / 2
+    pale = [bar.get_alpha() < 0.5 for bar in drawn.axes[0].containers[0]]
+    assert pale == (counts[counts > 0] < 10).tolist()
+    assert {True, False} == set(pale)
+    histogram = next(axes for axes in drawn.axes if axes.get_yscale() == "symlog")
+    assert histogram.patches[0].get_data().values == pytest.approx(counts)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -35,7 +35,7 @@ def test_histograms_show_the_lowest_seed_and_the_threshold(whole: tuple[Any, Any
     assert drawn is not None
     row = where(results, group="CE", seed=0, metric="auroc", outliers="uniform").iloc[0]
     inside, _ = scores_of(arrays[row["run"]], row["detector"], row["outliers"])
-    axes = next(axis for axis in drawn.axes if axis.get_title() == "uniform")
+    axes = next(axis for axis in drawn.axes if axis.get_title() == "Uniform noise")
     threshold = axes.get_lines()[0].get_xdata()[0]
     assert (inside >= threshold).mean() >= 0.95
     assert (inside > threshold).mean() < 0.95

@@ -21,9 +21,9 @@ def test_tooltips_have_the_values_of_the_table(
     fog = where(results, group="CE", corruption="fog", severity=None)["value"]
     bars, cells = corruption_bars(results), corruption_heatmap(results)
     curve = fgsm_curve(results)
-    assert f"CE, fog: {100 * fog.mean():.1f} % ± {100 * fog.std():.1f} %" in tooltips(bars)
+    assert f"CE, Fog: {100 * fog.mean():.1f} % ± {100 * fog.std():.1f} %" in tooltips(bars)
     third = where(results, group="CE", corruption="fog", severity=3)["value"].mean()
-    assert f"CE, fog, Severity 3: {100 * third:.1f} %" in tooltips(cells)
+    assert f"CE, Fog, Severity 3: {100 * third:.1f} %" in tooltips(cells)
     attacked = where(
         results,
         group="CE",
@@ -42,7 +42,8 @@ def test_tooltips_have_the_values_of_the_table(
     assert any(text.endswith(f", {counts:,.0f} images") for text in bins)
     for group in ("CE", "CE + SD-Dropout λ 0.1"):
         assert any(
-            text.startswith(f"{group}, fraction of images, Confidence 0.95: ") for text in bins
+            text.startswith("Confidence 0.9 to 1: ") and f"{group}, images per network" in text
+            for text in bins
         )
     hist = tooltips(score_histograms(results, arrays))
     assert any("in-distribution" in text and "OOD" in text for text in hist)

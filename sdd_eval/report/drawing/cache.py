@@ -81,22 +81,30 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def figure_key(plot: Plot, rows: pandas.DataFrame, arrays: RunArrays, style: Path | None) -> str:
+def figure_key(
+    plot: Plot, rows: pandas.DataFrame, arrays: RunArrays, style: Path | None, other: str = ""
+) -> str:
     """Return a hash of everything that determines a figure.
 
     For a figure with an evaluator this is that evaluator's rows, the arrays of their runs and the
     names of the groups (which determine colours); for any other figure all rows and arrays. The
-    code, the version of matplotlib and the style file are included.
+    code, the version of matplotlib, the style and other inputs as text are included.
     """
     used = where(rows, evaluator=plot.evaluator) if plot.evaluator else rows
     groups = rows[["group", "method", "sd_dropout", "setting"]].drop_duplicates("group")
     parts = [
         code_hash(plot.draw.__module__),
-        (style.read_bytes() if style is not None else b"").hex(),
+        _style_text(style),
         *(_table_hash(table) for table in (used, groups)),
         *(f"{run} {_array_checksums(arrays, run)}" for run in used["run"].unique()),
     ]
-    return _digest("\n".join([plot.title, *parts]).encode())
+    return _digest("\n".join([plot.title, other, *parts]).encode())
+
+
+def _style_text(style: Path | None) -> str:
+    if style is None or not style.is_file():
+        return str(style or "")
+    return style.read_bytes().hex()
 
 
 def _table_hash(table: pandas.DataFrame) -> str:

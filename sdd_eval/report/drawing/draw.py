@@ -15,10 +15,11 @@ from sdd_eval import figures, plugins, store
 from sdd_eval.errors import InputError
 from sdd_eval.figures import Plot, RunArrays, as_plot
 from sdd_eval.figures.points import Tooltip, points_of, tooltips_of
-from sdd_eval.figures.selection import known_first, where
-from sdd_eval.figures.style import DOUBLE, SINGLE, house_style
+from sdd_eval.figures.selection import group_names, known_first, where
+from sdd_eval.figures.style import house_style, widths
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.report.drawing.cache import FigureCache, RenderedFigure, figure_key
+from sdd_eval.report.drawing.forest import forest_plot
 from sdd_eval.report.runs import RunCollection, read_runs
 from sdd_eval.report.tables.comparisons import ComparisonSection
 from sdd_eval.report.tables.csv_file import to_csv
@@ -30,14 +31,15 @@ from sdd_eval.report.tables.summary import (
     most_common_conditions,
     usable,
 )
+from sdd_eval.report.tables.verdicts import VerdictTable
 
 if TYPE_CHECKING:
     import pandas
 
 #: The file formats of a figure.
 FORMATS = ("pdf", "svg", "png")
-#: The suffix of a figure's files for each width.
-WIDTHS = {"": DOUBLE, "-single": SINGLE}
+#: The name of the figure of a verdict table.
+FOREST = "forest"
 #: The figures of compared checkpoints: confidence lines, FGSM bars and gradients during training.
 COMPARISON_FIGURES = ("confidence_lines", "fgsm_bars", "gradient_curves")
 
@@ -96,6 +98,23 @@ def draw_figures(
                 drawn += context.figures((name, *words, suffix), plot, failures)
                 progress.advance(1, name)
     return _with_unique_names(drawn), failures
+
+
+def draw_verdicts(
+    tables: Sequence[VerdictTable], style: Path | None, cache: FigureCache
+) -> list[ReportFigure]:
+    """Draw the differences of each verdict table that has some, or take them from the cache."""
+    drawn = []
+    with contextlib.nullcontext() if style is None else house_style(style):
+        for table in tables:
+            plot, rows = forest_plot(table), table.part.results
+            groups = [(row.group, group_names(row.comparison.results)) for row in table.groups]
+            numbers = repr((groups, [(row.column, row.lines) for row in table.rows]))
+            key = figure_key(plot, rows.head(0), {}, style, numbers)
+            rendered = cache.get(key) or render(plot, rows, {}, style)
+            rendered = dataclasses.replace(rendered, key=key)
+            drawn.append(ReportFigure(FOREST, plot, table.part, rows, rendered))
+    return _with_unique_names(drawn)
 
 
 def _with_unique_names(figures: Sequence[ReportFigure]) -> list[ReportFigure]:
@@ -163,18 +182,20 @@ class _DrawingContext:
         self, name: str, plot: Plot, rows: pandas.DataFrame, failures: list[str]
     ) -> RenderedFigure | None:
         try:
-            return render(plot, rows, self.arrays)
+            return render(plot, rows, self.arrays, self.style)
         except Exception as error:  # a third-party figure may raise anything
             cause = f"{type(error).__name__}: {error}".splitlines()[0]
             failures.append(f"Figure {name!r} of {self.comparison.title} failed: {cause}")
             return None
 
 
-def render(plot: Plot, rows: pandas.DataFrame, arrays: RunArrays) -> RenderedFigure:
+def render(
+    plot: Plot, rows: pandas.DataFrame, arrays: RunArrays, style: Path | None = None
+) -> RenderedFigure:
     """Return a figure's files in both widths, its points as CSV and its values; empty if blank."""
     files: dict[str, bytes] = {}
     values: dict[str, tuple[Tooltip, ...]] = {}
-    for suffix, width in WIDTHS.items():
+    for suffix, width in widths(style).items():
         with house_style(width=width):
             figure = plot(rows, arrays)
             if figure is None:

@@ -13,13 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures.selection import where
 from sdd_eval.metrics.names import display_name
-from sdd_eval.report.drawing.draw import (
-    COMPARISON_FIGURES,
-    FORMATS,
-    WIDTHS,
-    ReportFigure,
-    file_name,
-)
+from sdd_eval.report.drawing.draw import COMPARISON_FIGURES, FORMATS, ReportFigure, file_name
 from sdd_eval.report.drawing.svg import SharedSvg, inline_svg, svg_width
 from sdd_eval.report.runs import RunCollection, StudyRun
 from sdd_eval.report.tables import provenance, sections
@@ -200,7 +194,7 @@ def _page_figure(
     label = f"{plot.title}: {figure.comparison.title}"
     drawings: list[tuple[str, str, float]] = []
     described: dict[str, int] = {}
-    for suffix in WIDTHS:
+    for suffix in figure.rendered.values:
         svg = figure.rendered.files[f"{suffix}.svg"].decode()
         values = figure.rendered.values[suffix]
         kind = suffix.strip("-") or "double"
