@@ -130,9 +130,11 @@ def _diagram(
     confidence, accuracy = (values[filled] for values in means)
     axes.plot([0, 1], [0, 1], color=INK, linestyle=_DASHED, linewidth=0.8, zorder=4)
     bars = axes.bar(middles, accuracy, width=0.94 / bins, color=style.colour, zorder=2)
-    for bar, *values in zip(bars, accuracy, confidence, count, strict=True):
+    for bar, *values in zip(bars, accuracy, confidence, count.round(1), strict=True):
         bar.set_alpha(_PALE if values[-1] < FEW_IMAGES else _STRONG)
-        text = "accuracy {:.3f} at mean confidence {:.3f}, {:,.4g} images".format(*values)
+        text = "accuracy {:.3f} at mean confidence {:.3f}, {:,.6g} images per network".format(
+            *values
+        )
         bar.set_label(f"{group}: {text}")
     left, right = middles - 0.47 / bins, middles + 0.47 / bins
     corners = [[left, accuracy], [right, accuracy], [right, confidence], [left, confidence]]
@@ -159,7 +161,7 @@ def _histogram(axes: Axes, counts: Floats, group: str, style: GroupStyle) -> Non
     axes.set_ylim(0, max(10**digits, axes.get_ylim()[1]))
     axes.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.set_yticks([], minor=True)
-    axes.fmt_ydata = lambda value: f"{value:,.4g}"
+    axes.fmt_ydata = lambda value: f"{round(value, 1):,.6g}"
 
 
 def _draw_band(axes: Axes, rows: pandas.DataFrame, bins: int) -> None:

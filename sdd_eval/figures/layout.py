@@ -17,6 +17,7 @@ from sdd_eval.figures.style import (
     MUTED,
     PAGE,
     SINGLE,
+    SMALL,
     GroupStyle,
     plain_text,
     styles_of,
@@ -127,12 +128,17 @@ def legend(
 
     A label that is wider than the figure is truncated.
     """
+    from matplotlib import rcParams
+    from matplotlib.font_manager import FontProperties
+
     handles, labels = entries
-    width = 72 * figure.get_figwidth()
-    most = math.floor((width - HANDLE) / LETTER)
+    width, size = 72 * figure.get_figwidth(), FontProperties(size=rcParams["legend.fontsize"])
+    narrow = any("STIX" in family for family in rcParams["font.family"])
+    letter = size.get_size_in_points() * (0.45 if narrow else LETTER / SMALL)
+    most = math.floor((width - HANDLE) / letter)
     texts = [label if len(label) <= most else f"{label[: most - 1]}…" for label in labels]
     longest = max((len(text) for text in texts), default=1)
-    columns = max(1, min(len(texts), math.floor(width / (LETTER * longest + HANDLE))))
+    columns = max(1, min(len(texts), math.floor(width / (letter * longest + HANDLE))))
     lines = math.ceil(len(texts) / columns)
     height = figure.get_figheight() + (LINE * lines + 8) / 72
     figure.set_figheight(min(height, highest(width / 72)))

@@ -37,9 +37,9 @@ def test_tooltips_have_the_values_of_the_table(
         text.startswith(f"Pixel space, CE, ε 0.05: {100 * attacked:.1f} %")
         for text in tooltips(curve)
     )
-    counts = where(results, group="CE", metric="bin_count", bin=10)["value"].sum()
+    counts = where(results, group="CE", metric="bin_count", bin=10)["value"].mean()
     bins = tooltips(reliability(results))
-    assert any(text.endswith(f", {counts:,.0f} images") for text in bins)
+    assert any(text.endswith(f", {counts:,.6g} images per network") for text in bins)
     for group in ("CE", "CE + SD-Dropout λ 0.1"):
         assert any(
             text.startswith("Confidence 0.9 to 1: ") and f"{group}, images per network" in text

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pandas
 import pytest
 
 from sdd_eval import store
@@ -21,6 +22,10 @@ from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
 from sdd_eval.report.drawing import cache, draw
 from sdd_eval.report.publish import publish, recover
+from sdd_eval.report.runs import read_runs
+from sdd_eval.report.tables.headline import headline
+from sdd_eval.report.tables.results import tidy
+from sdd_eval.report.tables.verdicts import verdict_tables
 from sdd_eval.report.write import write_report
 
 
@@ -237,6 +242,35 @@ def test_a_style_file_changes_the_figures_and_an_invalid_one_is_an_error(
     style.write_text("font.size: big\n")
     with pytest.raises(InputError, match=r"big\.mplstyle is not a matplotlib style file: .*big"):
         write_report(study, style=style)
+
+
+@pytest.mark.parametrize(("style", "width"), [("cvpr", 3.25), ("neurips", 2.7), ("plain", 3.3)])
+def test_a_preset_sets_the_width_of_a_column_and_the_font(
+    style: str, width: float, one_figure: None, synthetic: ModuleType, tmp_path: Path
+) -> None:
+    study = synthetic.write_study(
+        tmp_path / "study", [synthetic.calibration_run(synthetic.network(0.0, 0))]
+    )
+    write_report(study, style=Path(style))
+    drawn = (study / "figures" / "reliability-single.svg").read_text()
+    assert f'width="{72 * width:g}pt"' in drawn
+    assert ("STIXGeneral" in drawn) == (style != "plain")
+
+
+@pytest.mark.usefixtures("only_svg")
+def test_the_forest_plot_has_the_differences_of_the_verdict_table(
+    synthetic: ModuleType, tmp_path: Path
+) -> None:
+    runs = [synthetic.accuracy_run(net) for net in synthetic.pair(seeds=3)]
+    runs += [synthetic.calibration_run(net) for net in synthetic.pair(seeds=3)]
+    write_report(synthetic.write_study(tmp_path / "study", runs))
+    points = pandas.read_csv(tmp_path / "study" / "figures" / "forest.csv")
+    (table,) = verdict_tables(headline(tidy(read_runs([tmp_path / "study"]).runs)))
+    lines = [line for row in table.rows for line in row.lines if line.points]
+    assert len(points) == len(lines) == 2
+    for words, line in zip(points["words"], lines, strict=True):
+        assert words.endswith(f"{line.text}, {line.verdict}")
+    assert points["x"].tolist() == pytest.approx([line.points[1] for line in lines], rel=1e-5)
 
 
 @pytest.mark.parametrize(
