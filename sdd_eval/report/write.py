@@ -79,7 +79,8 @@ def write_report(
         for entry in sections
     ]
     summary = headline(results, _stored(sections))
-    single += draw_verdicts(verdict_tables(summary), style, cache) if figures else []
+    tables = verdict_tables(summary) if figures else []
+    differences = draw_verdicts(tables, style, cache)
     compared = list(zip(sections, (of_pair for of_pair, _ in drawn), strict=True))
     content = PageContent(
         title=_title(collection),
@@ -92,9 +93,11 @@ def write_report(
         headline=summary,
         paper=paper_rows(results, collection.runs),
         comparisons=[(section, _non_empty(of_pair)) for section, of_pair in compared],
+        differences=_non_empty(differences),
     )
     all_figures = [
         *single,
+        *differences,
         *(figure for of_pair, _ in drawn for figure in of_pair),
     ]
     files = _text_files(content) | _figure_files(all_figures)

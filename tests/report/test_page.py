@@ -59,7 +59,8 @@ def test_all_files_are_written_next_to_the_page(written: Path, synthetic: Module
     assert {"results.csv", "summary.csv", "index.html"} <= {path.name for path in folder.iterdir()}
     figures = {path.name for path in (folder / "figures").iterdir()}
     suffixes = (".svg", "-single.svg", ".csv")
-    expected = {f"{name}{suffix}" for name in synthetic.FIGURES for suffix in suffixes}
+    names = (*synthetic.FIGURES, "forest")
+    expected = {f"{name}{suffix}" for name in names for suffix in suffixes}
     assert figures == {*expected, "drawn.json"}
     tables = {path.name for path in (folder / "tables").iterdir()}
     assert tables >= {"headline.tex", "odin.tex", "corruption.tex"}

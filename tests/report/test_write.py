@@ -264,6 +264,7 @@ def test_the_forest_plot_has_the_differences_of_the_verdict_table(
     runs = [synthetic.accuracy_run(net) for net in synthetic.pair(seeds=3)]
     runs += [synthetic.calibration_run(net) for net in synthetic.pair(seeds=3)]
     write_report(synthetic.write_study(tmp_path / "study", runs))
+    assert 'href="figures/forest.svg"' in (tmp_path / "study" / "index.html").read_text()
     points = pandas.read_csv(tmp_path / "study" / "figures" / "forest.csv")
     (table,) = verdict_tables(headline(tidy(read_runs([tmp_path / "study"]).runs)))
     lines = [line for row in table.rows for line in row.lines if line.points]

@@ -60,6 +60,11 @@ class ReportFigure:
     excluded: tuple[str, ...] = ()
 
     @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats of its files."""
+        return tuple(kind for kind in FORMATS if f".{kind}" in self.rendered.files)
+
+    @property
     def files(self) -> Mapping[str, bytes]:
         """File name → content."""
         return {f"{self.name}{suffix}": file for suffix, file in self.rendered.files.items()}

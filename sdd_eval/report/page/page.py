@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures.selection import where
 from sdd_eval.metrics.names import display_name
-from sdd_eval.report.drawing.draw import COMPARISON_FIGURES, FORMATS, ReportFigure, file_name
+from sdd_eval.report.drawing.draw import COMPARISON_FIGURES, ReportFigure, file_name
 from sdd_eval.report.drawing.svg import SharedSvg, inline_svg, svg_width
 from sdd_eval.report.runs import RunCollection, StudyRun
 from sdd_eval.report.tables import provenance, sections
@@ -67,7 +67,10 @@ class PageFigure:
 
 @dataclass(frozen=True)
 class PageContent:
-    """All that a page shows; `protocols` are the texts of protocols by id."""
+    """All that a page shows; `protocols` are the texts of protocols by id.
+
+    `differences` are figures of the verdict tables, which the page links.
+    """
 
     title: str
     collection: RunCollection
@@ -79,6 +82,7 @@ class PageContent:
     headline: Headline
     paper: Sequence[PaperRow]
     comparisons: Sequence[tuple[ComparisonSection, Sequence[ReportFigure]]] = ()
+    differences: Sequence[ReportFigure] = ()
 
 
 def render_page(content: PageContent) -> str:
@@ -99,6 +103,7 @@ def render_page(content: PageContent) -> str:
         title=content.title,
         tables=verdict_tables(content.headline),
         cards=network_cards(content.headline, content.collection.arrays, _class_names(runs)),
+        differences=content.differences,
         copies={
             "CSV": to_csv(headline_frame(content.headline)),
             "LaTeX": headline_tex(content.headline),
@@ -205,7 +210,7 @@ def _page_figure(
         title=plot.title,
         caption=" ".join(filter(None, (plot.caption, _exclusion_note(figure.excluded)))),
         name=figure.name,
-        formats=tuple(kind for kind in FORMATS if f".{kind}" in figure.rendered.files),
+        formats=figure.formats,
         drawings=tuple(drawings),
         table=_figure_table(figure, protocols),
         comparison=figure.comparison,
