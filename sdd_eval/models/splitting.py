@@ -87,12 +87,30 @@ def split_classifier(
             close = torch.allclose(classifier(features), logits, rtol=0, atol=1e-4 * scale)
             same = math.isfinite(scale) and close
         if not same:
+            setattr(module.get_submodule(parent), child, classifier)
             raise InputError(
-                f"{searched}; {_layer_text(head, classifier)} is the last, but its input is not a "
-                f"feature (n, {classifier.in_features}) from which it alone computes them"
+                _known_fault(module, images, logits, arch)
+                or f"{searched}; {_layer_text(head, classifier)} is the last, but its input is not "
+                f"a feature (n, {classifier.in_features}) from which it alone computes them"
             )
     module.train(training)
     return classifier, head
+
+
+def _known_fault(module: nn.Module, images: Tensor, logits: Tensor, arch: str) -> str:
+    """Return a known reason why the last linear layer does not give the outputs, or nothing."""
+    inside = bool(((logits >= 0) & (logits <= 1)).all())
+    if inside and bool(((logits.sum(dim=1) - 1).abs() < 1e-3).all()):
+        return (
+            f"arch {arch!r} returns probabilities (rows from 0 to 1 that sum to 1), not logits; "
+            "leave out its last softmax"
+        )
+    if not torch.allclose(module(images), logits, rtol=1e-2):
+        return (
+            f"arch {arch!r} gives other logits in another pass over the same images; switch its "
+            "dropout or other randomness off in eval mode"
+        )
+    return ""
 
 
 def _trace_linear_layers(

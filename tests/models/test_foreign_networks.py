@@ -10,6 +10,7 @@ from torch import nn
 from sdd_eval.errors import InputError
 from sdd_eval.models.build import build
 from sdd_eval.models.foreign import build_foreign, is_factory
+from sdd_eval.models.splitting import split_classifier
 from sdd_eval.records import ModelSpec
 
 NETS = """
@@ -233,6 +234,28 @@ def test_hidden_layers_replace_the_last_layer():
     network = build(spec("torchvision:resnet18", size=32, hidden_layers=1))
     assert network.classifier[-1].out_features == 10
     assert network(torch.rand(2, 3, 32, 32)).shape == (2, 10)
+
+
+class AlwaysDropped(nn.Dropout):
+    """Dropout that ignores eval mode."""
+
+    def forward(self, x):
+        return nn.functional.dropout(x, self.p)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ((nn.Linear(108, 10), nn.Softmax(1)), r"returns probabilities .* leave out its last soft"),
+        ((AlwaysDropped(0.3), nn.Linear(108, 10)), "gives other logits in another pass over the"),
+        ((nn.Linear(108, 10), nn.ReLU()), r"'1' \(108 → 10\) is the last, but its input is not a"),
+    ],
+)
+def test_a_network_that_does_not_end_in_logits_is_refused_with_the_reason(layers, message):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), *layers)
+    with pytest.raises(InputError, match=message):
+        split_classifier(module, 10, torch.randn(4, 3, 6, 6), "f.py:net")
 
 
 def test_a_network_whose_logits_come_from_a_convolution_is_refused():
