@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -166,14 +167,17 @@ def run_planned(
     workspace: studies.Workspace,
     planned: Sequence[studies.Planned],
     cluster: RayFlags | None = None,
+    compared: Sequence[str] = (),
 ) -> list[studies.JobOutcome]:
-    """Run the jobs, the comparisons of the study file, and the report."""
+    """Run the jobs, the comparisons of the study file or of named checkpoints, and the report."""
     write_record(workspace.study / studies.RECORD, studies.record_of(study))
     jobs = [plan.job for plan in planned]
     seconds = {plan.job.key: plan.seconds for plan in planned}
     steps: dict[str, Callable[[Path, cli.Overall], None]] = {}
     if study.compare:
         steps["compare"] = _compare
+    if len(compared) > 1:
+        steps["compare"] = partial(_compare_named, compared)
     steps["report"] = _report
     total = sum(seconds.values()) + _SECONDS * len(steps)
     with cli.Overall(total, len(jobs) + len(steps)) as bar:
@@ -200,6 +204,15 @@ def _compare(study: Path, bar: cli.Overall) -> None:
     if sides and not comparison.planned_is_current(study):
         result = comparison.compare_planned(study, progress=bar)
         report.write_comparison(study, result, tuple(comparison.study_families(study)))
+
+
+def _compare_named(checkpoints: Sequence[str], study: Path, bar: cli.Overall) -> None:
+    """Compare the first checkpoint that has runs with the others."""
+    evaluated = [name for name in checkpoints if comparison.has_runs(study, name)]
+    if len(evaluated) > 1:
+        result = comparison.compare(study, evaluated, progress=bar)
+        families = tuple(comparison.study_families(study))
+        report.write_comparison(study, result, families, figures=False)
 
 
 def _report(study: Path, bar: cli.Overall) -> None:

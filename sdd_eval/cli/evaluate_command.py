@@ -119,7 +119,8 @@ def run(arguments: Sequence[str]) -> int:
     _refuse(plan for plan in blocked if _uses_named_data(plan, flags.data))
     notes = [f"note: {plan.job.label} is left out: {plan.note}" for plan in blocked]
     possible = [plan for plan in planned if plan.state != "blocked"]
-    outcomes = run_planned(study, workspace, possible)
+    names = dict.fromkeys(Path(evaluation.checkpoint).name for evaluation in study.evaluations)
+    outcomes = run_planned(study, workspace, possible, compared=tuple(names))
     if flags.output.json:
         print(json.dumps(_document(study, workspace), indent=1, ensure_ascii=False))
     else:

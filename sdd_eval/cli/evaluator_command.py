@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -77,7 +78,10 @@ class Output:
 
 
 def run(name: str, arguments: Sequence[str]) -> int:
-    """Evaluate each checkpoint with the evaluator of that name."""
+    """Evaluate each checkpoint with the evaluator of that name.
+
+    One that cannot be evaluated is reported, and the others are evaluated; the exit code is 2.
+    """
     evaluator = plugins.load("evaluators", name)
     command = name.replace("_", "-")
     description = evaluator.__doc__ or ""
@@ -88,15 +92,22 @@ def run(name: str, arguments: Sequence[str]) -> int:
     folders = [checkpoints.find_folder(checkpoint, parent) for checkpoint in flags.checkpoint]
     runs = []
     for folder in folders:
-        with cli.Bar(f"{request.evaluator.name} {folder.name}: ", "images") as bar:
-            outcome = evaluation.evaluate_checkpoint(folder, request, bar)
+        try:
+            with cli.Bar(f"{request.evaluator.name} {folder.name}: ", "images") as bar:
+                outcome = evaluation.evaluate_checkpoint(folder, request, bar)
+        except InputError as error:
+            if len(folders) == 1:
+                raise
+            message = " ".join(str(error).split())
+            print(f"sdd-eval: {folder.name}: {message}", file=sys.stderr)
+            continue
         runs.append(encode(outcome.run))
         if not flags.output.json:
             print(_summary(outcome))
         print_warnings(outcome.run.provenance.warnings or ())
     if flags.output.json:
-        print(json.dumps(runs[0] if len(runs) == 1 else runs, indent=1, ensure_ascii=False))
-    return 0
+        print(json.dumps(runs if len(folders) > 1 else runs[0], indent=1, ensure_ascii=False))
+    return 0 if len(runs) == len(folders) else 2
 
 
 def _flags(evaluator: Any) -> type[Any]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     )
     from sdd_eval.comparison.families import study_families, unmatched_selectors
     from sdd_eval.comparison.gate import Condition, GateResult, judge, parse_condition
-    from sdd_eval.comparison.matching import load_runs
+    from sdd_eval.comparison.matching import has_runs, load_runs
     from sdd_eval.comparison.power import Requirement, requirements
     from sdd_eval.comparison.records import PairComparison
     from sdd_eval.comparison.run_statistics import untested_lines

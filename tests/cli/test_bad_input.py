@@ -399,3 +399,14 @@ def test_python_m_sdd_eval_runs_the_command(here):
     command = [sys.executable, "-m", "sdd_eval", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("sdd-eval 0.")
+
+
+def test_a_damaged_checkpoint_does_not_keep_others_from_being_evaluated(here, capsys):
+    for name in ("damaged", "intact"):
+        shutil.copytree(here / "checkpoints" / NAME, here / "checkpoints" / name)
+    (here / "checkpoints/damaged/weights.safetensors").write_bytes(b"x")
+    assert exit_code(["accuracy", NAME, "damaged", "intact", "--limit", "20", "--json"]) == 2
+    captured = capsys.readouterr()
+    assert [run["checkpoint"] for run in json.loads(captured.out)] == [NAME, "intact"]
+    (line,) = [line for line in captured.err.splitlines() if line.startswith("sdd-eval: ")]
+    assert line.startswith("sdd-eval: damaged: ")

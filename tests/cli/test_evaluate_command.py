@@ -73,7 +73,8 @@ def test_json_is_one_document_for_several_checkpoints(
     assert exit_code(command.split()) == 0
     document = json.loads(capsys.readouterr().out)
     assert [run["checkpoint"] for run in document["runs"]] == [NAME, "second"]
-    assert Path(document["page"]).is_file()
+    assert "Comparison" in Path(document["page"]).read_text()
+    assert (here / f"reports/default/comparisons/{NAME}--second.csv").is_file()
 
 
 @pytest.mark.usefixtures("one_figure")
