@@ -222,10 +222,11 @@ def test_the_flag_baseline_selects_the_baseline(prepared, capsys):
     command = ["corruption", "own", "base", "--limit", "30", "--baseline", "base", *where]
     assert exit_code(command) == 0
     out = capsys.readouterr().out
-    start = "mean_corruption_error_synthetic_frost  baseline=base"
-    own, itself = (line for line in out.splitlines() if line.startswith(start))
-    assert "100.0 to 100.0" not in own
-    assert itself.removeprefix(start).split()[0] == "100.0"  # base against itself
+    rows = map(str.split, out.splitlines())
+    own, itself = (row for row in rows if row[:1] == ["mean_corruption_error_synthetic_frost"])
+    assert own[1] == itself[1] == "base"
+    assert own[-3:] != ["100.0", "to", "100.0"]
+    assert itself[2] == "100.0"  # base against itself
 
 
 def test_a_module_in_memory_is_scored_against_a_checkpoint_on_disk(prepared):
