@@ -141,6 +141,7 @@ def _device(flags: Flags) -> str:
         return prepare_device(device, flags.compute.threads)
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"--device is {device}; for the jobs of a cluster use auto, cpu or cuda")
+    studies.require_ray()
     prepare_device("cpu", flags.compute.threads)
     return device
 
@@ -201,7 +202,8 @@ def run_planned(
 def _compare(study: Path, bar: cli.Overall) -> None:
     """Write the comparisons of the study file, unless they are up to date."""
     sides, _ = comparison.planned_sides(study)
-    if sides and not comparison.planned_is_current(study):
+    written = report.comparison_is_written(study, "planned")
+    if sides and not (written and comparison.planned_is_current(study)):
         result = comparison.compare_planned(study, progress=bar)
         report.write_comparison(study, result, tuple(comparison.study_families(study)))
 

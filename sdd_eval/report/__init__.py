@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     )
     from sdd_eval.report.text.headline import headline_text
     from sdd_eval.report.verify import verify_report
-    from sdd_eval.report.write import current_report, write_comparison, write_report
+    from sdd_eval.report.write import (
+        comparison_is_written,
+        current_report,
+        write_comparison,
+        write_report,
+    )
 else:
     __getattr__, __all__ = lazy_exports(__name__)

@@ -139,7 +139,8 @@ def _text_files(content: PageContent) -> dict[str, bytes]:
         **{f"tables/{name}.tex": text for name, text in _evaluator_tex(content)},
         "index.html": render_page(content),
     }
-    return {name: text.encode() for name, text in files.items()}
+    # names of files that are not UTF-8 cannot be written as text
+    return {name: text.encode(errors="replace") for name, text in files.items()}
 
 
 def _figure_files(figures: Sequence[ReportFigure]) -> dict[str, bytes]:
@@ -176,17 +177,26 @@ def _obsolete(folder: Path, written: Mapping[str, bytes]) -> list[str]:
 def write_comparison(
     study: Path, comparison: ComparisonSet, families: Sequence[str], *, figures: bool = True
 ) -> list[Path]:
-    """Write a comparison's CSV, protocols, LaTeX tables of families, and figures; return paths."""
+    """Write a comparison's protocols, LaTeX tables, figures and, at last, CSV; return the paths."""
     csv = study / FOLDER / f"{comparison.name}.csv"
-    store.write_text(csv, to_csv(comparison_frame(comparison.pairs)))
     folder = csv.with_suffix("")
     texts = folder / "protocols.csv"
     store.write_text(texts, to_csv(text_table("protocol_id", compared_protocols(comparison.pairs))))
     tex = csv.with_suffix(".tex")
     tables = [comparison_tex(pair, family) for pair in comparison.pairs for family in families]
     store.write_text(tex, "\n".join(tables))
-    drawn = write_comparison_figures(study, comparison.checkpoints, folder) if figures else ()
+    drawn = [*write_comparison_figures(study, comparison.checkpoints, folder)] if figures else []
+    store.write_text(csv, to_csv(comparison_frame(comparison.pairs)))
     return [csv, texts, tex, *drawn]
+
+
+def comparison_is_written(study: Path, name: str) -> bool:
+    """Return whether all files of a stored comparison are written: the CSV, as the last one, is."""
+    csv, stored = (study / FOLDER / f"{name}{suffix}" for suffix in (".csv", ".json"))
+    try:
+        return csv.stat().st_mtime_ns >= stored.stat().st_mtime_ns
+    except OSError:
+        return False
 
 
 def current_report(study: Path) -> Path | None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sdd_eval.studies.checks import Lookup
     from sdd_eval.studies.jobs import Workspace, jobs_of
     from sdd_eval.studies.plan import Planned, plan
-    from sdd_eval.studies.ray_engine import run_on_ray
+    from sdd_eval.studies.ray_engine import require_ray, run_on_ray
     from sdd_eval.studies.resolve import read_study
     from sdd_eval.studies.run import JobOutcome, record_of, run_jobs, stored_runs, write_failures
     from sdd_eval.studies.selection import selections

@@ -53,13 +53,19 @@ def run_on_ray(
         ray.shutdown()
 
 
-def _connect(address: str | None) -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+def require_ray() -> Any:
+    """Return the package; raise InputError if it is not installed."""
     try:
         import ray
     except ImportError as error:
         raise InputError("--engine ray needs Ray: pip install 'sdd-eval[ray]'") from error
+    return ray
+
+
+def _connect(address: str | None) -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    ray = require_ray()
     try:
         ray.init(
             address=address,
