@@ -273,7 +273,8 @@ def test_a_damaged_run_is_evaluated_again(here, capsys, damage):
         arrays.write_bytes(arrays.read_bytes()[:100])
     else:
         path.write_text(whole[:100])
-    assert exit_code(["calibration", NAME]) == 0
+    with pytest.warns(store.DamagedFile, match="the run is measured again"):
+        assert exit_code(["calibration", NAME]) == 0
     assert capsys.readouterr().out.count(", measured") == 2
     assert store.read_run(path).measurements == decode(Run, json.loads(whole)).measurements
     assert "logits" in store.read_run(path).arrays
