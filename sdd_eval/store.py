@@ -22,7 +22,8 @@ from sdd_eval.arrays import Array, Arrays, as_numpy
 from sdd_eval.errors import InputError, one_line
 from sdd_eval.former_arrays import structured
 from sdd_eval.former_names import current_run
-from sdd_eval.records import Recipe, Record, Run, decode, encode, invalid, with_present_names
+from sdd_eval.records import Recipe, Record, Run, decode, encode, with_present_names
+from sdd_eval.run_validity import invalid
 
 if TYPE_CHECKING:
     import numpy as np
