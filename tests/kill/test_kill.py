@@ -189,12 +189,16 @@ def kill_and_repeat(prepared, whole, start_process, tmp_path):
 
     def run(name, moment):
         command, pattern = COMMANDS[name]
-        expected, copy = whole(name), tmp_path / "copy"
-        shutil.copytree(prepared, copy)
-        process = start(start_process, copy, command)
-        time.sleep(moment * expected.seconds)
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
+        expected, copy, code = whole(name), tmp_path / "copy", 0
+        while code == 0:  # it has ended before, and is killed earlier the next time
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(prepared, copy)
+            process = start(start_process, copy, command)
+            time.sleep(moment * expected.seconds)
+            process.kill()
+            process.join()
+            code, moment = process.exitcode, moment / 2
+        assert code == -signal.SIGKILL
         was_complete = content(copy, pattern) == expected.files
         again = start(start_process, copy, command)
         again.join()
