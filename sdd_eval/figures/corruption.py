@@ -12,7 +12,9 @@ import numpy as np
 from sdd_eval.figures import RunArrays, figure
 from sdd_eval.figures.layout import (
     Grid,
+    Interval,
     group_bars,
+    interval_markers,
     legend,
     offset,
     panel_grid,
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
 FEW_GROUPS = 4
 #: Lowest and greatest height of a row, and the height of title and ticks, in inches.
 ROW_HEIGHTS, MARGINS = (0.14, 0.19), 0.72
+#: The most rows of panels: more numbers than that are not read.
+MOST_ROWS = 2
 #: The width of a cell, of the space between panels, and of the names of corruptions, in inches.
 CELL, GAP, NAMES = 0.147, 0.03, 1.0
 
@@ -81,7 +85,7 @@ def corruption_heatmap(results: pandas.DataFrame, arrays: RunArrays | None = Non
     columns = max(1, int((width - NAMES) / (CELL * len(severities) + GAP)))
     grid = panel_grid(len(cells) + len(changes), columns, columns)
     height = (grid.highest / grid.rows - MARGINS) / len(names)
-    if height < ROW_HEIGHTS[0]:
+    if height < ROW_HEIGHTS[0] or grid.rows > MOST_ROWS:
         return _by_group(cells, changes, names)
     return _by_severity(grid, cells, changes, names, severities, min(ROW_HEIGHTS[1], height))
 
@@ -299,13 +303,17 @@ def corruption_differences(
     axes.set_yticks(range(len(names)), labels)
     for index, ((group, base), changes) in enumerate(differences(rows, pairs).items()):
         shift = offset(index, len(pairs), 0.7)
-        known = {
-            y: (names_label, changes[name])
-            for y, (name, names_label) in enumerate(zip(names, labels, strict=True))
-            if name in changes
-        }
         label = f"{plain_text(group, 26)} against {plain_text(base, 20)}"
-        _markers(axes, known, shift, styles[group], label)
+        marks = [
+            Interval(
+                *(y + shift, changes[name].value, changes[name].low, changes[name].high),
+                text=f"{label}, {labels[y]}: {_formatted(changes[name])}",
+                filled=changes[name].verdict in ("higher", "lower"),
+            )
+            for y, name in enumerate(names)
+            if name in changes
+        ]
+        interval_markers(axes, marks, styles[group], label)
     axes.axvline(0, color=MUTED, linewidth=0.8, zorder=1)
     axes.set(xlabel="Change of accuracy (points)", ylim=(len(names) - 0.4, -0.6))
     axes.margins(x=0.05)
@@ -331,32 +339,6 @@ def differences(
     for (pair, name), change in zip(keys, changes, strict=True):
         by_pair[pair][name] = change
     return by_pair
-
-
-def _markers(
-    axes: Axes,
-    changes: dict[int, tuple[str, Difference]],
-    shift: float,
-    style: GroupStyle,
-    label: str,
-) -> None:
-    """Draw a marker and an interval per line; only the first has a label for the legend."""
-    for index, (y, (name, change)) in enumerate(changes.items()):
-        known = not math.isnan(change.low)
-        bars = axes.errorbar(
-            [change.value],
-            [y + shift],
-            xerr=[[change.value - change.low], [change.high - change.value]] if known else None,
-            color=style.colour,
-            marker=style.marker,
-            markerfacecolor=style.colour if change.verdict in ("higher", "lower") else "white",
-            linestyle="none",
-            elinewidth=0.9,
-            markersize=4,
-            label=f"_{label}" if index else label,
-        )
-        text = f"{label}, {name}: {_formatted(change)}"
-        set_mark_text(bars.lines[0], lambda _, text=text: text)  # type: ignore[misc]
 
 
 def _formatted(change: Difference) -> str:

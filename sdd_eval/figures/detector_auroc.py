@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import RunArrays, figure
-from sdd_eval.figures.layout import legend, offset, panel_grid
+from sdd_eval.figures.layout import Interval, interval_markers, legend, offset, panel_grid
 from sdd_eval.figures.ood import MANY_GROUPS, ood_sets
-from sdd_eval.figures.points import set_mark_text
 from sdd_eval.figures.selection import group_names, where
 from sdd_eval.figures.style import MUTED, GroupStyle, plain_text, styles_of, written_name
 from sdd_eval.metrics.formatting import format_interval, format_mean, format_value
@@ -104,57 +102,25 @@ def _panel(
     axes.axvline(0.5, color=MUTED, linewidth=0.8, linestyle=":", zorder=1)
     groups = group_names(rows)
     for index, group in enumerate(groups):
-        values = {}
+        marks = []
         for y, line in enumerate(lines):
             settings = dict(zip(("detector", *SETTINGS), line, strict=True))
             of_line = where(rows, group=group, **settings)
             if not of_line.empty:
-                values[y] = value_of(of_line)
-        texts = [f"{plain_text(group)}, {names[y]}: {marker.text}" for y, marker in values.items()]
-        shifted = {y + offset(index, len(groups), 0.7): marker for y, marker in values.items()}
-        _markers(axes, shifted, styles[group], f"_{plain_text(group)}", texts)
+                label = f"{plain_text(group)}, {names[y]}"
+                marks.append(_mark(y + offset(index, len(groups), 0.7), of_line, label))
+        interval_markers(axes, marks, styles[group], f"_{plain_text(group)}", markersize=3.5)
     axes.margins(x=0.08)
 
 
-@dataclass(frozen=True)
-class Value:
-    """A value with the ends of its whisker, NaN if unknown, and its text."""
-
-    value: float
-    low: float
-    high: float
-    text: str
-
-
-def value_of(rows: pandas.DataFrame) -> Value:
+def _mark(y: float, rows: pandas.DataFrame, label: str) -> Interval:
     """Return a group's mean with its standard deviation over seeds, or one network's interval."""
-    value = summarize_seeds(rows["value"])
+    value, entry = summarize_seeds(rows["value"]), metric("auroc")
     if value.n > 1:
+        text = format_mean(entry, value, unit=True)
         ends = (value.mean - value.std, value.mean + value.std)
-        return Value(value.mean, *ends, format_mean(metric("auroc"), value, unit=True))
+        return Interval(y, value.mean, *ends, f"{label}: {text}")
     low, high = (float(rows[end].iloc[0]) for end in ("low", "high"))
-    text = format_value(metric("auroc"), value.mean)
-    interval = "" if math.isnan(low) else f" [{format_interval(metric('auroc'), low, high)}]"
-    return Value(value.mean, low, high, text + interval)
-
-
-def _markers(
-    axes: Axes, values: dict[float, Value], style: GroupStyle, label: str, texts: list[str]
-) -> None:
-    """Draw all markers of a group in a panel as one artist, which keeps the SVG file short."""
-    if not values:
-        return
-    ends = [(marker.value - marker.low, marker.high - marker.value) for marker in values.values()]
-    whiskers = [(0.0, 0.0) if math.isnan(sum(end)) else end for end in ends]
-    bars = axes.errorbar(
-        [marker.value for marker in values.values()],
-        list(values),
-        xerr=list(zip(*whiskers, strict=True)),
-        color=style.colour,
-        marker=style.marker,
-        linestyle="none",
-        elinewidth=0.9,
-        markersize=3.5,
-        label=label,
-    )
-    set_mark_text(bars.lines[0], texts.__getitem__)
+    interval = "" if math.isnan(low) else f" [{format_interval(entry, low, high)}]"
+    text = f"{label}: {format_value(entry, value.mean)}{interval}"
+    return Interval(y, value.mean, low, high, text)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from sdd_eval.figures.points import set_mark_text
 from sdd_eval.figures.selection import group_names, spreads_by_number, where
 from sdd_eval.figures.style import (
     COLUMN,
@@ -16,6 +17,7 @@ from sdd_eval.figures.style import (
     INK,
     MUTED,
     PAGE,
+    PAPER,
     SINGLE,
     SMALL,
     GroupStyle,
@@ -24,7 +26,6 @@ from sdd_eval.figures.style import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -218,6 +219,43 @@ def filled_and_hollow() -> list[Line2D]:
 def offset(index: int, groups: int, width: float) -> float:
     """Return the offset of a group from the centre of its cluster, which has this width."""
     return (index - (groups - 1) / 2) * width / groups
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A marker at a height `y` with a horizontal interval, NaN if unknown, and its text."""
+
+    y: float
+    value: float
+    low: float
+    high: float
+    text: str
+    filled: bool = True
+
+
+def interval_markers(
+    axes: Axes, marks: Sequence[Interval], style: GroupStyle, label: str, **options: Any
+) -> None:
+    """Draw a group's markers as two artists at most, filled and hollow ones; the first is labelled.
+
+    Many artists would make drawing slow and the SVG file long.
+    """
+    shown = [part for full in (True, False) if (part := [m for m in marks if m.filled == full])]
+    for index, part in enumerate(shown):
+        ends = np.array([(mark.value - mark.low, mark.high - mark.value) for mark in part]).T
+        bars = axes.errorbar(
+            [mark.value for mark in part],
+            [mark.y for mark in part],
+            xerr=np.nan_to_num(ends),
+            color=style.colour,
+            marker=style.marker,
+            markerfacecolor=style.colour if part[0].filled else PAPER,
+            linestyle="none",
+            elinewidth=0.9,
+            label=f"_{label}" if index else label,
+            **options,
+        )
+        set_mark_text(bars.lines[0], [mark.text for mark in part].__getitem__)
 
 
 def group_bars(

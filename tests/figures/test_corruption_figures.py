@@ -137,10 +137,10 @@ def test_a_difference_has_its_interval_and_is_filled_if_it_is_significant(
     labels = [label.get_text() for label in axes.get_yticklabels()]
     for container in axes.containers:
         line, _, (bars,) = container.lines
-        ((x, y),) = line.get_xydata()
-        change = by_label[labels[round(y)]]
-        assert x == pytest.approx(change.value)
-        assert bars.get_segments()[0][:, 0] == pytest.approx([change.low, change.high])
-        assert (line.get_markerfacecolor() != "white") == (change.verdict == "higher")
-    assert len(axes.containers) == 15
+        for (x, y), ends in zip(line.get_xydata(), bars.get_segments(), strict=True):
+            change = by_label.pop(labels[round(y)])
+            assert x == pytest.approx(change.value)
+            assert ends[:, 0] == pytest.approx([change.low, change.high])
+            assert (line.get_markerfacecolor() != "#ffffff") == (change.verdict == "higher")
+    assert not by_label
     assert corruption_differences(where(results, sd_dropout=0.0)) is None

@@ -269,9 +269,9 @@ def test_the_forest_plot_has_the_differences_of_the_verdict_table(
     (table,) = verdict_tables(headline(tidy(read_runs([tmp_path / "study"]).runs)))
     lines = [line for row in table.rows for line in row.lines if line.points]
     assert len(points) == len(lines) == 2
-    for words, line in zip(points["words"], lines, strict=True):
-        assert words.endswith(f"{line.text}, {line.verdict}")
-    assert points["x"].tolist() == pytest.approx([line.points[1] for line in lines], rel=1e-5)
+    for line in lines:
+        (point,) = points[points["words"].str.endswith(f"{line.text}, {line.verdict}")].itertuples()
+        assert point.x == pytest.approx(max(-5, min(line.points[1], 5)), rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sdd_eval.figures import Plot
-from sdd_eval.figures.layout import legend, offset, single_panel
-from sdd_eval.figures.points import set_mark_text
-from sdd_eval.figures.style import DOUBLE, GRID, MUTED, SINGLE, GroupStyle, plain_text, styles_of
+from sdd_eval.figures.layout import Interval, interval_markers, legend, offset, single_panel
+from sdd_eval.figures.style import DOUBLE, GRID, MUTED, SINGLE, plain_text, styles_of
 from sdd_eval.report.tables.verdicts import DifferenceLine, VerdictTable
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 #: Differences beyond so many detectable ones are drawn at the edge.
@@ -36,21 +34,21 @@ def _forest(table: VerdictTable) -> Figure | None:
     groups = list(dict.fromkeys(line.group for row in rows for line in row.lines if line.points))
     if not groups:
         return None
-    drawn, axes = single_panel((0.17 + 0.06 * (len(groups) - 1)) * len(rows) + 0.6)
+    drawn, axes = single_panel((0.17 + 0.045 * (len(groups) - 1)) * len(rows) + 0.6)
     axes.axvspan(-1, 1, color=GRID, alpha=0.5, zorder=0, linewidth=0)
     axes.axvline(0, color=MUTED, linewidth=0.8, zorder=1)
     titles = [f"{row.column.title} {row.column.arrow}".strip() for row in rows]
     axes.set_yticks(range(len(rows)), [plain_text(title, 26) for title in titles])
     for index, group in enumerate(groups):
-        lines = {
-            y + offset(index, len(groups), 0.7): (titles[y], line)
+        member, shift = table.groups[group], offset(index, len(groups), 0.7)
+        label = plain_text(member.group)
+        marks = [
+            _mark(y + shift, f"{label}, {titles[y]}", line)
             for y, row in enumerate(rows)
             for line in row.lines
             if line.group == group and line.points
-        }
-        member = table.groups[group]
-        style = styles_of(member.comparison.results)[member.group]
-        _markers(axes, lines, style, plain_text(member.group))
+        ]
+        interval_markers(axes, marks, styles_of(member.comparison.results)[member.group], label)
     narrow = drawn.get_figwidth() < (SINGLE + DOUBLE) / 2
     axes.set(
         xlabel="In detectable differences" + ("\n" if narrow else " ") + "(← worse, better →)",
@@ -61,23 +59,8 @@ def _forest(table: VerdictTable) -> Figure | None:
     return drawn
 
 
-def _markers(
-    axes: Axes, lines: dict[float, tuple[str, DifferenceLine]], style: GroupStyle, label: str
-) -> None:
-    """Draw the markers of a group, those with a verdict filled."""
-    for index, (y, (title, line)) in enumerate(lines.items()):
-        low, value, high = (min(max(end, -EDGE), EDGE) for end in line.points)
-        decided = line.verdict in ("better", "worse")
-        bars = axes.errorbar(
-            [value],
-            [y],
-            xerr=[[value - low], [high - value]],
-            color=style.colour,
-            marker=style.marker,
-            markerfacecolor=style.colour if decided else "white",
-            linestyle="none",
-            elinewidth=0.9,
-            label=f"_{label}" if index else label,
-        )
-        text = f"{label}, {title}: {line.text}, {line.verdict}"
-        set_mark_text(bars.lines[0], lambda _, text=text: text)  # type: ignore[misc]
+def _mark(y: float, label: str, line: DifferenceLine) -> Interval:
+    """Return the marker of a difference, filled if it has a verdict, at most at the edge."""
+    low, value, high = (min(max(end, -EDGE), EDGE) for end in line.points)
+    text = f"{label}: {line.text}, {line.verdict}"
+    return Interval(y, value, low, high, text, filled=line.verdict in ("better", "worse"))
