@@ -281,8 +281,8 @@ def _bars(
     caption="""Change of accuracy in percentage points relative to the same method without
     SD-Dropout, mean over the severities of each corruption; right of zero SD-Dropout is better.
     Bars: Welch's 95 % interval over seeds of each difference by itself, none if a side has a single
-    network. Filled if significant: the interval excludes zero, and the p-value, Holm–Bonferroni-
-    adjusted over all differences of the figure, is at most .05.""",
+    network. Filled if significant: the interval excludes zero, and the p-value, adjusted over all
+    differences of the figure (Holm–Bonferroni), is at most .05.""",
     evaluator="corruption",
     metrics=("accuracy",),
 )
