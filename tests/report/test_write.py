@@ -218,8 +218,9 @@ def test_a_missing_or_empty_study_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no finished run below .*empty.runs; .*--study empty"):
         write_report(tmp_path / "empty")
     (tmp_path / "empty" / "runs" / "net" / "accuracy-digits-0.json").write_text("[]")
-    with pytest.raises(
-        InputError, match=r"none of 1 run files can be read; the first error: .*Run"
+    with (
+        pytest.warns(store.DamagedFile, match=r"accuracy-digits-0\.json"),
+        pytest.raises(InputError, match=r"none of 1 run files can be read; the first error: .*Run"),
     ):
         write_report(tmp_path / "empty")
 
