@@ -24,7 +24,7 @@ GRAMMAR = (
 )
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?\s*%?"
 _CONDITION = re.compile(
-    r"\s*(?P<selector>\w+\.\w+)\s*(?:\[(?P<axes>[^\]]*)\])?\s*(?P<operator>[<>]=?)\s*"
+    r"\s*(?P<selector>[^\s<>\[\]]+\.\w+)\s*(?:\[(?P<axes>[^\]]*)\])?\s*(?P<operator>[<>]=?)\s*"
     rf"(?:(?P<base>base)\s*(?:(?P<sign>[+-])\s*(?P<change>{_NUMBER}))?|(?P<value>-?{_NUMBER}))\s*",
     re.IGNORECASE,
 )
@@ -99,7 +99,7 @@ def parse_condition(text: str) -> Condition:
     match = _CONDITION.fullmatch(text)
     if match is None:
         raise InputError(f"{text!r} is not a condition; write {GRAMMAR}")
-    evaluator, _, metric = current_selector(match["selector"]).partition(".")
+    evaluator, _, metric = current_selector(match["selector"]).rpartition(".")
     axes = [item.partition("=") for item in (match["axes"] or "").split(",") if item.strip()]
     if not all(axis.strip() and equals and value.strip() for axis, equals, value in axes):
         raise InputError(f"{text!r}: write values of axes as [AXIS=VALUE, …]")

@@ -59,6 +59,13 @@ def test_a_condition_is_decided_by_the_interval(condition: str, decision: str) -
     assert result.decision == decision
 
 
+def test_a_plugin_s_name_may_have_dots() -> None:
+    condition = parse_condition("my.evaluator-2.error > base")
+    assert (condition.evaluator, condition.metric) == ("my.evaluator-2", "error")
+    result = judge(condition, pair(row("error", "my.evaluator-2")), [])
+    assert result.decision == "fail"
+
+
 def test_an_undecided_condition_says_how_many_images_would_decide_it() -> None:
     result = judge(parse_condition("calibration.ece > base + 0.015"), pair(row()), [stored(0.07)])
     # The lower end is .01 below .02; .005 below needs four times as many images.
