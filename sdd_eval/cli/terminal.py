@@ -26,10 +26,8 @@ def table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
 
 
 def width() -> int | None:
-    """Return the columns of the terminal, or of $COLUMNS; None where output goes to a file."""
-    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
-        return shutil.get_terminal_size().columns
-    return None
+    """Return the columns of the terminal; None where output goes to a file."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def fitting_table(columns: Mapping[str, Sequence[str]], first: Sequence[str]) -> str:

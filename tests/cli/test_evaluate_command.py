@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sdd_eval import studies
-from sdd_eval.cli import exit_code
+from sdd_eval.cli import exit_code, terminal
 from sdd_eval.store import read_run
 from sdd_eval.studies import precision, suites
 
@@ -219,7 +219,7 @@ def test_the_table_of_an_evaluator_fits_a_narrow_terminal(
     wide = capsys.readouterr().out.splitlines()
     columns = "metric detector outliers temperature epsilon value 95 % interval"
     assert wide[1].split() == columns.split()
-    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(terminal, "width", lambda: 60)
     assert exit_code(command.split()) == 0
     _, header, *narrow = capsys.readouterr().out.splitlines()
     assert header.split() == ["metric", "value", "95", "%", "interval"]
