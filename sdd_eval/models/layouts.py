@@ -301,7 +301,7 @@ def _problems(
             for name, tensor in expected.items()
             if name not in names and not (network and name.endswith("num_batches_tracked"))
         },
-        "left over": {name: str(tuple(tensors[name].shape)) for name in extra},
+        "left over": {name: str(tuple(tensors[name].shape)) for name in sorted(extra)},
         "of another shape": {
             theirs: f"{tuple(tensors[theirs].shape)} in the file, "
             f"{tuple(expected[ours].shape)} in the network"
