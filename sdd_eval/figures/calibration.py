@@ -59,15 +59,18 @@ def reliability(results: pandas.DataFrame, arrays: RunArrays | None = None) -> F
     grid = panel_grid(len(groups), wide=3 if few else 5, narrow=2 if few else 4)
     longest = round((15 if few else 13) * grid.panel_width)
     figure, uppers, lowers = _panels(grid)
+    most = 0.0
     for index, (axes, group) in enumerate(zip(uppers, groups, strict=True)):
         of_group = where(rows, group=group)
         networks = of_group["checkpoint"].nunique()
         count, *means = pooled_bins(of_group, bins)
-        _diagram(axes, count / networks, means, styles[group], plain_text(group))
+        count, most = count / networks, max(most, float(count.max()) / networks)
+        _diagram(axes, count, means, styles[group], plain_text(group))
         _draw_band(axes, of_group, bins)
         axes.set_title(f"{_short(group, longest)}\n{_ece(of_group, longest)}")
         if lowers:
-            _histogram(lowers[index], count / networks, plain_text(group), styles[group])
+            _histogram(lowers[index], count, plain_text(group), styles[group])
+    _set_axes(uppers[0], lowers, most)
     grid.label(uppers, y=metric("accuracy").title)
     grid.label(lowers or uppers, "Confidence", "Images" if lowers else "")
     legend(figure, _legend(with_band=not where(rows, metric=BAND).empty))
@@ -94,9 +97,9 @@ def _panels(grid: Grid) -> tuple[Figure, list[Axes], list[Axes]]:
     diagrams, histograms = (list(itertools.islice(it, grid.panels)) for it in (uppers, lowers))
     for unused in (*uppers, *lowers):
         unused.remove()
-    for histogram in histograms[1:]:
-        histogram.sharey(histograms[0])
     for panels in (diagrams, histograms):
+        for other in panels[1:]:
+            other.sharey(panels[0])
         grid.label_ticks(panels, every_x=False, every_y=False)
     for diagram in diagrams:
         diagram.tick_params(labelbottom=False)
@@ -140,9 +143,21 @@ def _diagram(
     corners = [[left, accuracy], [right, accuracy], [right, confidence], [left, confidence]]
     gaps = PolyCollection(np.array(corners).transpose(2, 0, 1), facecolor=INK, alpha=0.2, zorder=3)
     axes.add_collection(gaps, autolim=False)
-    axes.set(xlim=(0, 1), ylim=(0, 1))
-    for axis in (axes.xaxis, axes.yaxis):
+
+
+def _set_axes(diagram: Axes, histograms: list[Axes], most: float) -> None:
+    """Set the axes that all diagrams share, and that all histograms of up to `most` images do."""
+    diagram.set(xlim=(0, 1), ylim=(0, 1))
+    for axis in (diagram.xaxis, diagram.yaxis):
         axis.set_ticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
+    for histogram in histograms:
+        histogram.fmt_ydata = lambda value: f"{round(value, 1):,.6g}"
+    if histograms:
+        top = 10 ** math.ceil(math.log10(max(most, 10)))
+        histograms[0].set_yscale("symlog", linthresh=1)
+        histograms[0].set_ylim(0, top)
+        histograms[0].set_yticks([1, top], ["1", f"{top:,}"])
+        histograms[0].set_yticks([], minor=True)
 
 
 def _middles(bins: int) -> Floats:
@@ -151,17 +166,10 @@ def _middles(bins: int) -> Floats:
 
 
 def _histogram(axes: Axes, counts: Floats, group: str, style: GroupStyle) -> None:
-    """Draw the images per network of each bin on a logarithmic scale."""
-    axes.set_yscale("symlog", linthresh=1)
+    """Draw the images per network of each bin."""
     edges = np.linspace(0, 1, len(counts) + 1)
     label = f"{group}, images per network"
     axes.stairs(counts, edges, fill=True, color=style.colour, alpha=_STRONG, label=label)
-    digits = math.ceil(math.log10(max(counts.max(), 10)))
-    ticks = [1, 10**digits]
-    axes.set_ylim(0, max(10**digits, axes.get_ylim()[1]))
-    axes.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
-    axes.set_yticks([], minor=True)
-    axes.fmt_ydata = lambda value: f"{round(value, 1):,.6g}"
 
 
 def _draw_band(axes: Axes, rows: pandas.DataFrame, bins: int) -> None:

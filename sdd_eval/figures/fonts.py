@@ -8,6 +8,8 @@ from pathlib import Path
 
 from sdd_eval import store
 
+#: Of the copies, which are made anew if it changes.
+VERSION = 2
 #: Latin, Greek, Cyrillic, punctuation, arrows and mathematics, with the combining accents.
 _CHARACTERS = (*range(0x20, 0x530), *range(0x1E00, 0x2300))
 
@@ -17,7 +19,7 @@ def reduced_font(family: str) -> str:
     """Return the family of a copy of a font with the scripts of most labels alone.
 
     To embed a font is to read all of it, and most of DejaVu Sans is scripts that few labels use.
-    The copy is made once, in matplotlib's cache, and has kerning but no ligatures.
+    The copy is made once, in matplotlib's cache; its kerning is that of the table `kern`.
     """
     import fontTools
     import matplotlib
@@ -25,7 +27,7 @@ def reduced_font(family: str) -> str:
 
     original = Path(findfont(family, fallback_to_default=False))
     name = f"{original.stem}Reduced"
-    version = f"{fontTools.version}-{original.stat().st_size}"
+    version = f"{VERSION}-{fontTools.version}-{original.stat().st_size}"
     path = Path(matplotlib.get_cachedir()) / f"sdd-eval-{name}-{version}.ttf"
     if not path.is_file():
         store.write_bytes(path, _reduced(original, name))
@@ -36,8 +38,8 @@ def reduced_font(family: str) -> str:
 def _reduced(original: Path, name: str) -> bytes:
     from fontTools.subset import Options, Subsetter, load_font
 
-    options = Options(layout_features=["kern"], name_IDs=["*"], notdef_outline=True)
-    options.drop_tables += ["FFTM", "GDEF", "GSUB", "MATH"]
+    options = Options(name_IDs=["*"], notdef_outline=True)
+    options.drop_tables += ["FFTM", "GDEF", "GPOS", "GSUB", "MATH"]
     with load_font(original, options) as font:
         subsetter = Subsetter(options)
         subsetter.populate(unicodes=_CHARACTERS)

@@ -79,7 +79,8 @@ class Grid:
             shared: dict[str, Any] = {"sharex": first if sharex else None}
             shared["sharey"] = first if sharey else None
             panels.append(figure.add_subplot(cells[divmod(index, self.columns)], **shared))
-        self.label_ticks(panels, not sharex, not sharey)
+        if sharex or sharey:
+            self.label_ticks(panels, not sharex, not sharey)
         return figure, panels
 
     def label_ticks(self, panels: Sequence[Axes], every_x: bool, every_y: bool) -> None:

@@ -124,6 +124,10 @@ def draw_ood_curves(
         areas = where(results, outliers=name, metric=area)
         _areas(axes, areas, rows, styles, metric(area), grid.panel_width)
         axes.set_title(written_name(name, round(12 * grid.panel_width)))
+    ticks = [0, 0.25, 0.5, 0.75, 1]
+    panels[0].set(xlim=(0, 1), ylim=(0, 1.01))
+    panels[0].set_xticks(ticks, ["0", "", "0.5", "", "1"])
+    panels[0].set_yticks(ticks, ["0", "0.25", "0.5", "0.75", "1"])
     grid.label(panels, y=labels[1])
     figure.supxlabel(f"{labels[0]} ({detector_label(rows)})")
     groups = group_names(rows)
@@ -151,10 +155,6 @@ def _panel(
         heights = mean_curve(where(rows, group=group), arrays, curve)
         line = {"color": style.colour, "linestyle": style.line}
         axes.plot(RATES, heights, label=plain_text(group), **line)  # type: ignore[arg-type]
-    ticks = [0, 0.25, 0.5, 0.75, 1]
-    axes.set(xlim=(0, 1), ylim=(0, 1.01))
-    axes.set_xticks(ticks, ["0", "", "0.5", "", "1"])
-    axes.set_yticks(ticks, ["0", "0.25", "0.5", "0.75", "1"])
     axes.fmt_xdata = axes.fmt_ydata = lambda value: f"{value:.3f}"
 
 

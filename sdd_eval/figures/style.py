@@ -29,6 +29,8 @@ COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 #: Straight lines only: dots and circles make an SVG file several times as large.
 HATCHES = ("", "////", "----", "xxxx", "\\\\\\\\", "++++")
+#: The font of letters that another one lacks.
+FALLBACK = "DejaVu Sans"
 #: The smallest text size of any figure, in points.
 SMALL = 7
 
@@ -151,7 +153,7 @@ class Preset:
         )
         small = ("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize")
         return {
-            "font.family": [reduced_font(self.family), self.family, "DejaVu Sans"],
+            "font.family": list(dict.fromkeys([reduced_font(self.family), self.family, FALLBACK])),
             "mathtext.fontset": "stix" if "STIX" in self.family else "dejavusans",
             **dict.fromkeys(normal, self.size),
             **dict.fromkeys(small, self.small),

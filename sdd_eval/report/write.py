@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -45,7 +47,22 @@ from sdd_eval.report.tables.summary import comparable_results, distinguishing_na
 from sdd_eval.report.tables.verdicts import verdict_tables
 from sdd_eval.version import __version__
 
+#: Objects that are created between two collections of garbage: about those of one figure.
+OBJECTS = 200_000
 
+
+@contextlib.contextmanager
+def _few_collections() -> Iterator[None]:
+    """Collect cyclic garbage rarely: each time takes as long as all runs and figures are large."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(OBJECTS, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+
+
+@_few_collections()
 def write_report(
     studies: Path | Sequence[Path],
     *,
@@ -79,8 +96,8 @@ def write_report(
         for entry in sections
     ]
     summary = headline(results, _stored(sections))
-    tables = verdict_tables(summary) if figures else []
-    differences = draw_verdicts(tables, style, cache)
+    tables = verdict_tables(summary)
+    differences = draw_verdicts(tables, style, cache) if figures else []
     compared = list(zip(sections, (of_pair for of_pair, _ in drawn), strict=True))
     content = PageContent(
         title=_title(collection),
@@ -91,6 +108,7 @@ def write_report(
         figures=_non_empty(single),
         failures=[*warnings, *failures, *(text for _, failed in drawn for text in failed)],
         headline=summary,
+        tables=tables,
         paper=paper_rows(results, collection.runs),
         comparisons=[(section, _non_empty(of_pair)) for section, of_pair in compared],
         differences=_non_empty(differences),

@@ -32,7 +32,7 @@ from sdd_eval.report.tables.sections import (
     unofficial,
 )
 from sdd_eval.report.tables.summary import ComparableResults
-from sdd_eval.report.tables.verdicts import plotted, verdict_tables
+from sdd_eval.report.tables.verdicts import VerdictTable, plotted
 from sdd_eval.report.text.warnings import report_warnings
 from sdd_eval.version import __version__
 
@@ -69,7 +69,7 @@ class PageFigure:
 class PageContent:
     """All that a page shows; `protocols` are the texts of protocols by id.
 
-    `differences` are figures of the verdict tables, which the page links.
+    `tables` are those of verdicts, and `differences` their figures, which the page links.
     """
 
     title: str
@@ -80,6 +80,7 @@ class PageContent:
     figures: Sequence[ReportFigure]
     failures: Sequence[str]
     headline: Headline
+    tables: Sequence[VerdictTable]
     paper: Sequence[PaperRow]
     comparisons: Sequence[tuple[ComparisonSection, Sequence[ReportFigure]]] = ()
     differences: Sequence[ReportFigure] = ()
@@ -101,7 +102,7 @@ def render_page(content: PageContent) -> str:
         latest=max(created, default="")[:10],
         warnings=_warnings(content),
         title=content.title,
-        tables=verdict_tables(content.headline),
+        tables=content.tables,
         cards=network_cards(content.headline, content.collection.arrays, _class_names(runs)),
         differences=content.differences,
         copies={
