@@ -177,21 +177,26 @@ def _same_cell(one: str, two: str) -> bool:
 
 
 class _Rows(HTMLParser):
-    """Collects the text of each row of each table of a page."""
+    """Collects the text of each row of values of each table of a page.
+
+    Headings depend on which numbers are shown in figures instead.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[str] = []
         self._text: list[str] | None = None
+        self._has_values = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Begin a row."""
+        """Begin a row, or note that it has values."""
         if tag == "tr":
-            self._text = []
+            self._text, self._has_values = [], False
+        self._has_values |= tag == "td"
 
     def handle_endtag(self, tag: str) -> None:
         """End a row."""
-        if tag == "tr" and self._text is not None:
+        if tag == "tr" and self._text is not None and self._has_values:
             self.rows.append(" ".join(" ".join(self._text).split()))
             self._text = None
 
