@@ -6,12 +6,19 @@ survive reading and writing.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
 ProvenanceType = TypeVar("ProvenanceType", bound="Provenance")
+
+
+@functools.cache
+def _fields(kind: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    """Return the fields of a record by the names of their keys; a report has thousands."""
+    return {field.encode_name: field for field in msgspec.structs.fields(kind)}
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +39,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
         """
         if isinstance(stored, Provenance):
             return stored
-        fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
+        fields = _fields(cls)
         known: dict[str, Any] = {}
         extra: dict[str, Any] = {}
         for key, value in stored.items():

@@ -15,11 +15,11 @@ from sdd_eval import figures, plugins, store
 from sdd_eval.errors import InputError
 from sdd_eval.figures import Plot, RunArrays, as_plot
 from sdd_eval.figures.points import Tooltip, points_of, tooltips_of
-from sdd_eval.figures.selection import group_names, known_first, where
+from sdd_eval.figures.selection import known_first, where
 from sdd_eval.figures.style import house_style, widths
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.report.drawing.cache import FigureCache, RenderedFigure, figure_key
-from sdd_eval.report.drawing.forest import forest_plot
+from sdd_eval.report.drawing.forest import forest_plot, table_styles
 from sdd_eval.report.runs import RunCollection, read_runs
 from sdd_eval.report.tables.comparisons import ComparisonSection
 from sdd_eval.report.tables.csv_file import to_csv
@@ -112,9 +112,10 @@ def draw_verdicts(
     drawn = []
     with contextlib.nullcontext() if style is None else house_style(style):
         for table in tables:
-            plot, rows = forest_plot(table), table.part.results
-            groups = [(row.group, group_names(row.comparison.results)) for row in table.groups]
-            numbers = repr((groups, [(row.column, row.lines) for row in table.rows]))
+            styles, rows = table_styles(table), table.part.results
+            plot = forest_plot(table, styles)
+            names = [row.group for row in table.groups]
+            numbers = repr((names, styles, [(row.column, row.lines) for row in table.rows]))
             key = figure_key(plot, rows.head(0), {}, style, numbers)
             rendered = cache.get(key) or render(plot, rows, {}, style)
             rendered = dataclasses.replace(rendered, key=key)

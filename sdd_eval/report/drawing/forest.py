@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sdd_eval.figures import Plot
 from sdd_eval.figures.layout import Interval, interval_markers, legend, offset, single_panel
-from sdd_eval.figures.style import DOUBLE, GRID, MUTED, SINGLE, plain_text, styles_of
+from sdd_eval.figures.style import DOUBLE, GRID, MUTED, SINGLE, GroupStyle, plain_text, styles_of
 from sdd_eval.report.tables.verdicts import DifferenceLine, VerdictTable
 
 if TYPE_CHECKING:
@@ -16,10 +17,17 @@ if TYPE_CHECKING:
 EDGE = 5.0
 
 
-def forest_plot(table: VerdictTable) -> Plot:
+def table_styles(table: VerdictTable) -> list[GroupStyle]:
+    """Return the style of each group of a verdict table, which is that of other figures."""
+    parts = {id(row.comparison): row.comparison for row in table.groups}
+    styles = {key: styles_of(part.results) for key, part in parts.items()}
+    return [styles[id(row.comparison)][row.group] for row in table.groups]
+
+
+def forest_plot(table: VerdictTable, styles: Sequence[GroupStyle]) -> Plot:
     """Return the figure of a verdict table, whose numbers it draws."""
     return Plot(
-        lambda results, arrays: _forest(table),
+        lambda results, arrays: _forest(table, styles),
         "Differences in detectable differences",
         "Difference of each group from the one that it is compared with, right of zero where it is "
         "better, in units of the smallest difference that would have been detected (power 80 %): "
@@ -28,7 +36,7 @@ def forest_plot(table: VerdictTable) -> Plot:
     )
 
 
-def _forest(table: VerdictTable) -> Figure | None:
+def _forest(table: VerdictTable, styles: Sequence[GroupStyle]) -> Figure | None:
     """Draw a line per metric, with a marker per compared group."""
     rows = [row for row in table.rows if any(line.points for line in row.lines)]
     groups = list(dict.fromkeys(line.group for row in rows for line in row.lines if line.points))
@@ -40,15 +48,14 @@ def _forest(table: VerdictTable) -> Figure | None:
     titles = [f"{row.column.title} {row.column.arrow}".strip() for row in rows]
     axes.set_yticks(range(len(rows)), [plain_text(title, 26) for title in titles])
     for index, group in enumerate(groups):
-        member, shift = table.groups[group], offset(index, len(groups), 0.7)
-        label = plain_text(member.group)
+        label, shift = plain_text(table.groups[group].group), offset(index, len(groups), 0.7)
         marks = [
             _mark(y + shift, f"{label}, {titles[y]}", line)
             for y, row in enumerate(rows)
             for line in row.lines
             if line.group == group and line.points
         ]
-        interval_markers(axes, marks, styles_of(member.comparison.results)[member.group], label)
+        interval_markers(axes, marks, styles[group], label)
     narrow = drawn.get_figwidth() < (SINGLE + DOUBLE) / 2
     axes.set(
         xlabel="In detectable differences" + ("\n" if narrow else " ") + "(← worse, better →)",
