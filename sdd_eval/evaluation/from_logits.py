@@ -137,14 +137,14 @@ def _evaluated(
 
 
 def _logits(array: ArrayLike, where: str) -> NDArray[np.float32]:
-    """Return logits as float32; raise InputError for another shape, or a NaN."""
+    """Return logits as float32; raise InputError for another shape, a NaN or an infinite value."""
     values = np.asarray(array)
     if values.ndim != 2 or values.shape[1] < 2 or not len(values) or values.dtype.kind not in "fiu":
         raise InputError(
             f"{where} are {values.dtype} {values.shape}, not numbers (images, classes), 2 or more"
         )
-    if np.isnan(values).any():
-        raise InputError(f"{where} contain NaN")
+    if not np.isfinite(values).all():
+        raise InputError(f"{where} contain NaN or infinite values; they must be finite")
     return values.astype(np.float32)
 
 

@@ -126,6 +126,7 @@ class _Replay(Artist):
         self.calls = calls
 
     def draw(self, renderer: Any) -> None:
+        """Repeat the calls on a renderer, scaled from points to its pixels."""
         frames: dict[Any, Any] = {}
         for name, arguments, options in self.calls:
             scale = renderer.points_to_pixels(1.0)
