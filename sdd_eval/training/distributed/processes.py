@@ -121,12 +121,14 @@ def join_processes(device: str) -> Iterator[Processes]:
     store, rank, count = next(rendezvous("env://", rank, count, timeout=TIMEOUT))
     store = PrefixStore(f"sdd_eval training {next(_TRAININGS)}", store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)
-    with _report_once(store):
-        yield Processes(local, rank, count)
-        dist.barrier()
-    # The group's threads release the tensors that arrived last shortly after, and need Python for
-    # it: if the interpreter exits first, the process aborts. They cannot be waited for otherwise.
-    time.sleep(RELEASE_SECONDS)
+    try:
+        with _report_once(store):
+            yield Processes(local, rank, count)
+            dist.barrier()
+    finally:
+        # The group's threads release the tensors that arrived last shortly after, and need Python
+        # for it: if the interpreter exits first, the process aborts. Nothing else waits for them.
+        time.sleep(RELEASE_SECONDS)
     dist.destroy_process_group()
 
 
