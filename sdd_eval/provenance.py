@@ -101,6 +101,8 @@ class RunProvenance(Provenance, frozen=True, kw_only=True):
     """Why a number may be wrong, one sentence each."""
     outputs: str | None = None
     """What the network returns, if that is not logits."""
+    derived_from: str | None = None
+    """The evaluator whose stored logits the numbers follow from, if the run was not measured."""
     resumed: int | None = None
     """Number of partial results of an interrupted run that were used."""
     batch_size: int | None = None

@@ -10,6 +10,7 @@ from typing import Any
 
 from sdd_eval import plugins, store
 from sdd_eval.errors import InputError, unknown_name
+from sdd_eval.evaluation.derived import derived_runs
 from sdd_eval.records import Run
 
 #: Kinds of runs that evaluate nothing: training curves.
@@ -18,7 +19,7 @@ NOT_EVALUATED = ("history",)
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run and the path of its file."""
+    """A run and the path of its file, or of that of the run it is derived from."""
 
     path: Path
     run: Run
@@ -27,7 +28,8 @@ class StoredRun:
 def load_runs(study: Path, checkpoint: str) -> tuple[StoredRun, ...]:
     """Read the runs of a checkpoint's newest weights, sorted by file name; InputError without any.
 
-    A run on a subset of the images is omitted if there is one on all of them.
+    A run on a subset of the images is omitted if there is one on all of them. Accuracy that was not
+    measured is derived from stored logits, as a run with the path of the one that has them.
     """
     folder = study / "runs" / store.folder_name("checkpoint", checkpoint)
     stored = [
@@ -41,6 +43,8 @@ def load_runs(study: Path, checkpoint: str) -> tuple[StoredRun, ...]:
         raise unknown_name(f"checkpoint in {study}", checkpoint, known)
     newest = max(stored, key=_created).run.weights_sha256
     stored = [one for one in stored if one.run.weights_sha256 == newest]
+    derived = derived_runs([one.run for one in stored])
+    stored += [StoredRun(stored[source].path, run) for source, run in derived]
     complete = [_request(one.run) for one in stored if one.run.limit is None]
     return tuple(
         one for one in stored if one.run.limit is None or _request(one.run) not in complete

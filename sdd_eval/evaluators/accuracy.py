@@ -25,6 +25,7 @@ class Accuracy(Evaluator):
     name: ClassVar[str] = "accuracy"
     version: ClassVar[int] = 1
     from_logits: ClassVar[bool] = True
+    stores_logits: ClassVar[bool] = True
 
     def collect(self, subject: Subject) -> Arrays:
         """Return `logits` (images, classes) float32 and `labels` (images,), class indices."""

@@ -54,6 +54,7 @@ class Calibration(Evaluator):
     name: ClassVar[str] = "calibration"
     version: ClassVar[int] = 4
     from_logits: ClassVar[bool] = True
+    stores_logits: ClassVar[bool] = True
 
     validation_set: str = collects("", loads="validation")
     """Images to fit the temperature on; none cross-fits it on two halves of the test images.

@@ -64,6 +64,9 @@ class Evaluator:
     metrics: ClassVar[tuple[Metric, ...]] = ()
     from_logits: ClassVar[bool] = False
     """Whether `collect` needs nothing of the network but its logits."""
+    stores_logits: ClassVar[bool] = False
+    """Whether its arrays `logits` (images, classes) and `labels` (images,) are those of the test
+    set, so that accuracy follows from them."""
 
     intervals: Intervals = field(default=INTERVALS, kw_only=True, metadata={"stage": "score"})
     """Settings of the intervals."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sdd_eval import store
 from sdd_eval.arrays import Array, Arrays
 from sdd_eval.errors import InputError
+from sdd_eval.evaluation.derived import derived_runs
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import Run
 from sdd_eval.studies.study import StudyRecord, read_study_record
@@ -17,7 +18,10 @@ from sdd_eval.studies.study import StudyRecord, read_study_record
 
 @dataclass(frozen=True)
 class StudyRun:
-    """A run with its study's name and a name that is unique in a report (STUDY/CHECKPOINT/FILE)."""
+    """A run with its study's name and a name that is unique in a report (STUDY/CHECKPOINT/FILE).
+
+    The name of a run that is derived from another one is that one's and its own evaluator.
+    """
 
     study: str
     name: str
@@ -61,7 +65,10 @@ class _ReadableArrays(Arrays):
 
 
 def read_runs(studies: Sequence[Path], progress: Progress | None = None) -> RunCollection:
-    """Read every run below the study folders; raise InputError if there is none."""
+    """Read every run below the study folders, and derive accuracy where only logits are stored.
+
+    Raise InputError if there is no run.
+    """
     progress = progress or NoProgress()
     folders = named_studies(studies)
     paths = [(name, path) for name, folder in folders for path in _run_paths(folder)]
@@ -85,7 +92,19 @@ def read_runs(studies: Sequence[Path], progress: Progress | None = None) -> RunC
         searched = ", ".join(f"{study / 'runs'}" for study in studies)
         raise InputError(f"no finished run below {searched}; {_hint(studies[0])}")
     titles = {name: record.title for name, record in records.items()}
+    runs += _derived(runs)
     return RunCollection(tuple(runs), tuple(errors), titles)
+
+
+def _derived(runs: Sequence[StudyRun]) -> list[StudyRun]:
+    """Return the runs of accuracy that follow from the logits of others of the same study."""
+    derived = []
+    for study in dict.fromkeys(entry.study for entry in runs):
+        entries = [entry for entry in runs if entry.study == study]
+        for source, run in derived_runs([entry.run for entry in entries]):
+            name = f"{entries[source].name}#{run.evaluator}"
+            derived.append(replace(entries[source], name=name, run=run))
+    return derived
 
 
 def _records(

@@ -47,9 +47,16 @@ def evaluator_runs(runs: Sequence[StudyRun], evaluator: str) -> EvaluatorRuns:
     return EvaluatorRuns(
         evaluator=evaluator,
         versions=tuple(sorted({entry.run.evaluator_version for entry in entries})),
-        settings=_distinct(format_setting(dict(entry.run.settings)) for entry in entries),
+        settings=_distinct(map(_settings, entries)),
         runs=tuple(_run_row(entry) for entry in entries),
     )
+
+
+def _settings(entry: StudyRun) -> str:
+    """Return the settings of a run, and which evaluator's logits it is derived from, if any."""
+    source = entry.run.provenance.derived_from
+    derived = f" (derived from the logits of {source})" if source else ""
+    return format_setting(dict(entry.run.settings)) + derived
 
 
 def _run_row(entry: StudyRun) -> dict[str, str]:

@@ -11,7 +11,8 @@ Columns, in this order:
 - group, setting: the checkpoints that means over seeds are taken over, and what sets the group
   apart besides its method. test_set: the clean test set behind `dataset`. fingerprint: hash of the
   data's content.
-- run: the run's file, below the study's folder `runs`. note: why the row is excluded from means.
+- run: the run's file, below the study's folder `runs`; "#accuracy" follows the one from whose
+  logits accuracy is derived. note: why the row is excluded from means.
   warning: why the numbers of the run may be wrong.
 - level, interval_id: the confidence level of low and high, and their method, or why there are none,
   whose text `intervals.csv` has; empty without interval.
