@@ -199,10 +199,8 @@ class Measurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fa
             msgspec.structs.force_setattr(self, "protocol", Protocol(self.protocol))
 
 
-#: Units of numbers that count something.
-COUNTS = ("images", "count")
-#: Limits of what a run holds; beyond them a file is damaged.
-MOST_IMAGES, LARGEST, LONGEST_PROTOCOL, DEEPEST = 10**12, 1e100, 10_000, 30
+#: The most characters of a protocol's text; beyond them a file is damaged.
+LONGEST_PROTOCOL = 10_000
 
 
 @dataclass(frozen=True)

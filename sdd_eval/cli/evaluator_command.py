@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from sdd_eval import checkpoints, cli, evaluation, plugins
 from sdd_eval.cli.flags import CachedStorage, Checkpoints, Compute, Ungrouped, command_line, parse
@@ -56,9 +56,6 @@ class ClassifierInference(Inference):
     """Fold batch normalisation into the preceding layers where no result changes; faster."""
     tf32: bool = False
     """Allow TF32 on a GPU where no gradient is computed; recorded with each run."""
-    outputs: Literal["logits", "probabilities"] | None = None
-    """What the network returns; the log of probabilities is taken. Default: logits, and an error if
-    they look like probabilities."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +140,6 @@ def _request(flags: Any, command: str) -> evaluation.Request:
         trust_code=inference.trust_code,
         fold=getattr(inference, "fold", False),
         tf32=getattr(inference, "tf32", False),
-        outputs=getattr(inference, "outputs", None),
         cache=evaluation.outputs_folder(storage.cache),
     )
 

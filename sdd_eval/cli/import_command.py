@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from sdd_eval import checkpoints, cli, models
+from sdd_eval import checkpoints, cli, evaluation, models
 from sdd_eval.checkpoints.import_source import ImportSource
 from sdd_eval.cli.flags import Compute, Inputs, Name, parse, require_positive
 from sdd_eval.cli.terminal import print_warnings
@@ -102,8 +102,13 @@ def import_network(
     difference = plan.preprocessing and plan.preprocessing.difference(plan.spec.image_size)
     if difference:
         say(f"note: {plan.constants}: for {difference}")
-    if plan.images is not None and source.class_order == "text":
-        print_warnings(text_order_warning(plan.images))
+    if plan.images is not None:
+        warnings = list(text_order_warning(plan.images)) if source.class_order == "text" else []
+        check = evaluation.NetworkCheck(
+            folder.name, plan.spec, plan.images, device, warnings=warnings
+        )
+        check(plan.network.to(device))
+        print_warnings(warnings)
     with cli.Bar(f"import {folder.name}: ", "images") as bar:
         imported = checkpoints.import_weights(
             source,

@@ -20,13 +20,15 @@ from torch import Tensor, nn
 from sdd_eval.data.images import ImageSet
 from sdd_eval.device import full_float32
 from sdd_eval.errors import InputError, one_line
-from sdd_eval.evaluation.request import Outputs
+from sdd_eval.evaluation.request import PROBABILITIES, Outputs
 from sdd_eval.evaluators.subject import Subject, check_shape
 from sdd_eval.models.network import logits_difference
 from sdd_eval.records import ModelSpec
 
 #: Number of images that are checked.
 IMAGES = 4
+#: Number of batches on which outputs must be from 0 to 1 to be taken for those of a sigmoid.
+BATCHES = 8
 #: Largest accepted difference of an image's logits between two passes, relative to their spread.
 #: Rounding in float32 is below 1e-4, the effect of dropout or of batch statistics above 3e-2.
 TOLERANCE = 1e-2
@@ -90,9 +92,7 @@ class NetworkCheck:
         check_shape(self.images, self.spec)
         if not len(self.images):
             return model
-        rows = np.unique(np.linspace(0, len(self.images) - 1, IMAGES).astype(np.int64))
-        rows = np.resize(rows, IMAGES)  # fewer images are repeated
-        pixels = next(iter(self.images.batches(IMAGES, rows, self.device))).float().div_(255)
+        pixels = next(self._batches(IMAGES))
         with torch.random.fork_rng(devices=[]), torch.no_grad(), full_float32():
             version = pixels._version
             outputs = outputs_of(model, pixels, self.name, self.spec.classes)
@@ -100,25 +100,48 @@ class NetworkCheck:
                 return self(CopiedInput(model))
             if self.outputs != "logits":
                 self._check_probabilities(outputs)
+            self.warnings.extend(self._sigmoid_warning(model, outputs))
             warning = _check_function(model, pixels, outputs, self.name)
             self.warnings.extend([warning] if warning else [])
-        return LogProbabilities(model) if self.outputs == "probabilities" else model
+        return LogProbabilities(model) if self.outputs == PROBABILITIES else model
+
+    def _batches(self, number: int) -> Iterator[Tensor]:
+        """Yield batches of so many images in total, evenly spaced; fewer are repeated."""
+        rows = np.unique(np.linspace(0, len(self.images) - 1, number).astype(np.int64))
+        for pixels in self.images.batches(IMAGES, np.resize(rows, number), self.device):
+            yield pixels.float().div_(255)
 
     def _check_probabilities(self, outputs: Tensor) -> None:
         """Raise InputError if outputs are probabilities without being said to be, or are none."""
-        values = outputs.double()
-        inside = bool(((values >= 0) & (values <= 1 + SUM_TOLERANCE)).all())
-        sums = bool(((values.sum(dim=1) - 1).abs() <= SUM_TOLERANCE).all())
-        if self.outputs == "probabilities" and not (inside and sums):
+        sums = bool(((outputs.double().sum(dim=1) - 1).abs() <= SUM_TOLERANCE).all())
+        probabilities = sums and _from_0_to_1(outputs)
+        if self.outputs == PROBABILITIES and not probabilities:
             raise InputError(
                 f"--outputs is probabilities, but rows of the outputs of {self.name} are not "
                 "numbers from 0 to 1 that sum to 1; leave it out"
             )
-        if self.outputs is None and inside and sums and outputs.shape[1] > 1:
+        if self.outputs is None and probabilities and outputs.shape[1] > 1:
             raise InputError(
                 f"{self.name} returns probabilities (rows from 0 to 1 that sum to 1), not logits; "
                 "set --outputs probabilities, which takes their log, or logits if they are logits"
             )
+
+    def _sigmoid_warning(self, model: nn.Module, outputs: Tensor) -> Iterator[str]:
+        """Yield a warning if the outputs of all of several batches are from 0 to 1."""
+        constant = bool(outputs.min() == outputs.max())
+        if self.outputs is not None or constant or not _from_0_to_1(outputs):
+            return
+        batches = self._batches(IMAGES * BATCHES)
+        if all(_from_0_to_1(outputs_of(model, pixels, self.name)) for pixels in batches):
+            yield (
+                f"{self.name} returns only numbers from 0 to 1 that do not sum to 1, as after a "
+                "sigmoid; taken as logits, its confidences and all that depends on them are wrong: "
+                "evaluate it without its last layer, or set --outputs logits if they are logits"
+            )
+
+
+def _from_0_to_1(outputs: Tensor) -> bool:
+    return bool(((outputs >= 0) & (outputs <= 1 + SUM_TOLERANCE)).all())
 
 
 def outputs_of(model: nn.Module, pixels: Tensor, name: str, classes: int | None = None) -> Tensor:

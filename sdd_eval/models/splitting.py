@@ -99,11 +99,12 @@ def split_classifier(
 
 def _known_fault(module: nn.Module, images: Tensor, logits: Tensor, arch: str) -> str:
     """Return a known reason why the last linear layer does not give the outputs, or nothing."""
-    inside = bool(((logits >= 0) & (logits <= 1)).all())
-    if inside and bool(((logits.sum(dim=1) - 1).abs() < 1e-3).all()):
+    if bool(((logits >= 0) & (logits <= 1)).all()):
+        sums = bool(((logits.sum(dim=1) - 1).abs() < 1e-3).all())
+        values, last = ("probabilities", "softmax") if sums else ("values of a sigmoid", "sigmoid")
         return (
-            f"arch {arch!r} returns probabilities (rows from 0 to 1 that sum to 1), not logits; "
-            "leave out its last softmax"
+            f"arch {arch!r} returns {values} (rows from 0 to 1 that {'' if sums else 'do not '}sum "
+            f"to 1), not logits; leave out its last {last}"
         )
     if not torch.allclose(module(images), logits, rtol=1e-2):
         return (

@@ -59,8 +59,8 @@ def _is_rate(number: Measurement, run: Run) -> bool:
 def _stored_limit(checkpoint: Path, request: evaluation.Request) -> int | None:
     """Return the largest limit of a stored run of the request, if there is one."""
     name, limits = getattr(request.evaluator, "name", ""), set[int]()
-    for path in (request.study / "runs" / checkpoint.resolve().name).glob(f"{name}-*.json"):
-        run = store.read_run(path)
+    folder = request.study / "runs" / checkpoint.resolve().name
+    for _, run in store.readable_runs(folder.glob(f"{name}-*.json")):
         limits |= {run.limit} if run.evaluator == name and run.limit else set()
     for limit in sorted(limits, reverse=True):
         if evaluation.is_measured(checkpoint, dataclasses.replace(request, limit=limit)):

@@ -37,20 +37,37 @@ def read_study(
 
     With `lookup`, also the data sets, checkpoints and positions of masks that it names are looked
     up. Raise InputError, with the line and the most similar valid name, if the file is not a valid
-    study.
+    study. The values of `[small]` are always checked, what they name only if `small`.
     """
     file = read_study_file(path)
-    families, gates = _families(file), tuple(_gates(file))
     _check_names(file)
     if lookup is not None:
         _check_checkpoints(file, lookup)
     if small and file.small is None:
         raise file.location.error("the study has no [small] table, which --small needs")
-    stand_in = file.small if small and file.small else Small()
+    name = path.stem if file.name is None else file.name
+    if small and file.small:
+        return _study(file, name, file.small, seeds, lookup)
+    study = _study(file, name, Small(), seeds, lookup)
+    if file.small:
+        _study(file, name, file.small, seeds, None)
+    return study
+
+
+def _study(
+    file: StudyFile,
+    name: str,
+    stand_in: Small,
+    seeds: Sequence[int] | None,
+    lookup: Lookup | None,
+) -> Study:
+    """Return the study, small if `stand_in` is the file's own."""
+    small = stand_in is file.small
+    families, gates = _families(file), tuple(_gates(file))
     trainings, ids = trainings_of(file, stand_in, seeds, lookup)
     detectors, ids = detectors_of(file, stand_in, trainings, ids, lookup)
     with file.location.errors_at("name"):
-        name = folder_name("name", path.stem if file.name is None else file.name)
+        name = folder_name("name", name)
     return Study(
         name=name + ("-small" if small else ""),
         title=file.title,
@@ -220,10 +237,11 @@ def _of_table(table: Evaluate, small: Small) -> Iterator[Evaluation]:
         with table.location.errors_at("evaluator"):
             _require_evaluator(name, given)
         with table.location.errors_in({"settings": table.settings}, "settings"):
-            settings = {
-                **settings_by_field(name, small.replaced(table.settings)),
-                **settings_by_field(name, small.settings.get(name, {})),
-            }
+            settings = settings_by_field(name, small.replaced(table.settings))
+            configured(name, settings)
+        replacing = {"settings": {name: small.settings.get(name, {})}}
+        with small.location.errors_in(replacing, "settings", name):
+            settings |= settings_by_field(name, small.settings.get(name, {}))
             configured(name, settings)
         for dataset in table.dataset or (None,):
             used = small.name(dataset) if dataset else None

@@ -11,7 +11,7 @@ import pytest
 
 from sdd_eval import studies
 from sdd_eval.cli import exit_code, terminal
-from sdd_eval.store import read_run
+from sdd_eval.store import DamagedFile, read_run
 from sdd_eval.studies import precision, suites
 
 NAME = "digits-small_cnn-ce-seed0"
@@ -62,6 +62,12 @@ def test_images_are_added_until_rates_are_as_precise_as_wanted(
     assert exit_code(command.split()) == 0
     assert exit_code([*command.split(), "--limit", "60"]) == 0  # as precise as so many images allow
     assert path.stat().st_mtime_ns == before
+    present = {*path.parent.glob("*.json")}
+    path.write_text("damaged")
+    with pytest.warns(DamagedFile, match="is not JSON"):
+        assert exit_code(command.split()) == 0
+    (new,) = {*path.parent.glob("*.json")} - present
+    assert read_run(new).n == pytest.approx(run.n, rel=0.2)
 
 
 @pytest.mark.usefixtures("one_figure")

@@ -221,6 +221,29 @@ def test_a_factory_is_announced_and_its_card_needs_trust_code(here, capsys):
     assert "has changed" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        ("nn.Linear(64, 10), nn.Softmax(1)", "returns probabilities .* leave out its last softmax"),
+        ("nn.Linear(64, 10), nn.Sigmoid()", "values of a sigmoid .* leave out its last sigmoid"),
+        ("nn.BatchNorm1d(64, track_running_stats=False), nn.Linear(64, 10)", "of one image: .*"),
+    ],
+)
+def test_a_network_that_gives_no_logits_of_one_image_is_not_imported(here, capsys, last, message):
+    text = f"from torch import nn\n\n\ndef net():\n    return nn.Sequential(nn.Flatten(), {last})\n"
+    (here / "net.py").write_text(text)
+    torch.manual_seed(0)
+    namespace = {}
+    exec(text, namespace)
+    torch.save(namespace["net"]().state_dict(), "own.pt")
+    flags = "import mine --arch net.py:net --trust-code --weights own.pt --dataset digits"
+    assert exit_code(flags.split()) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error)
+    assert error.count("\n") == 1
+    assert not Path("checkpoints/mine/card.json").exists()
+
+
 def test_a_network_of_the_users_own_folder_of_images_is_evaluated_by_its_name(here, capsys):
     random = np.random.default_rng(0)
     for index in range(12):

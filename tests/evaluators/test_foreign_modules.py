@@ -240,6 +240,39 @@ def test_probabilities_are_refused_or_their_log_is_taken(plain, arrays):
     assert abs(insisted.measurements[0].value - runs[0].measurements[0].value) > 0.1
 
 
+def test_outputs_of_a_sigmoid_carry_a_warning(plain, arrays):
+    model = Wrapped(plain, lambda m, x: m(x).sigmoid())
+    (warning,) = sdd_eval.evaluate(model, "accuracy", data=arrays).provenance.warnings
+    assert warning.startswith("Wrapped returns only numbers from 0 to 1 that do not sum to 1")
+    insisted = sdd_eval.evaluate(model, "accuracy", data=arrays, outputs="logits")
+    assert insisted.provenance.warnings is None
+
+
+@pytest.mark.parametrize("forward", ["small on some images", "zero"])
+def test_logits_that_are_sometimes_from_0_to_1_carry_no_warning(plain, forward):
+    images = np.full((64, 3, SIDE, SIDE), 255, np.uint8)
+    images[np.linspace(0, 63, 4).astype(int)] = 100  # the images that every network is run on
+    steps = torch.linspace(0.5, 1.5, CLASSES)
+    outputs = {
+        "small on some images": lambda m, x: x.mean((1, 2, 3))[:, None] * steps,
+        "zero": lambda m, x: x.mean((1, 2, 3))[:, None] * steps * 0,
+    }[forward]
+    data = images, np.arange(64) % CLASSES
+    run = sdd_eval.evaluate(Wrapped(plain, outputs), "accuracy", data=data)
+    assert run.provenance.warnings is None
+
+
+def test_a_network_quantised_by_batch_carries_a_warning(plain, arrays):
+    model = quietly(dynamically_quantised, copy.deepcopy(plain))
+    images, labels = arrays
+    bright = np.concatenate([images[:-1], np.full_like(images[:1], 255)])
+    (warning,) = evaluated(model, "accuracy", (bright, labels)).provenance.warnings
+    assert warning == (
+        "Plain scales activations by the largest of the batch, so its numbers depend on the batch "
+        "size"
+    )
+
+
 def test_probabilities_of_zero_have_a_finite_log(arrays):
     def one_hot(_, pixels):
         return nn.functional.one_hot(torch.arange(len(pixels)) * 0, CLASSES).float()

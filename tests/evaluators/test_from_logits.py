@@ -54,6 +54,14 @@ def test_logits_give_the_numbers_of_their_network(
         assert values == pytest.approx(expected[number], rel=1e-5, abs=1e-6, nan_ok=True)
 
 
+def test_files_of_outputs_of_a_sigmoid_carry_a_warning(
+    network: torch.nn.Module, images: np.ndarray
+) -> None:
+    outputs = 1 / (1 + np.exp(-logits_of(network, images)))
+    (warning,) = evaluate_logits(outputs, LABELS, "calibration").provenance.warnings or ()
+    assert "only numbers from 0 to 1 that do not sum to 1" in warning
+
+
 def test_logits_of_outliers_give_the_numbers_of_detectors(
     network: torch.nn.Module, images: np.ndarray
 ) -> None:

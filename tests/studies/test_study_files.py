@@ -240,6 +240,16 @@ TYPOS = [
         "line 5: unknown data set 'nowhere'",
     ),
     ("[[train]]\n[[train-detector]]\nmin_size = 0", "line 3: min_size is 0; it must be 1 or more"),
+    (
+        "[[train]]\n[[evaluate]]\nevaluator = 'fgsm'\n[small]\n[small.settings]\n"
+        "fgsm = { epsilon = -0.1 }",
+        "line 6: --epsilon is -0.1; it must be 0 or more",
+    ),
+    (
+        "[[train]]\n[[evaluate]]\nevaluator = 'fgsm'\n[small.settings.fgsm]\nepsilom = 0.1",
+        "line 5: unknown setting of fgsm 'epsilom'; did you mean 'epsilon'?",
+    ),
+    ("[[train]]\n[small.recipe]\nepochs = 0", "epochs is 0; it must be 1 or more"),
 ]  # fmt: skip
 
 
