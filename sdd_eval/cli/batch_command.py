@@ -174,14 +174,10 @@ def run_planned(
     write_record(workspace.study / studies.RECORD, studies.record_of(study))
     jobs = [plan.job for plan in planned]
     seconds = {plan.job.key: plan.seconds for plan in planned}
-    steps: dict[str, Callable[[Path, cli.Overall], None]] = {}
-    if study.compare:
-        steps["compare"] = _compare
-    if len(compared) > 1:
-        steps["compare"] = partial(_compare_named, compared)
-    steps["report"] = _report
-    total = sum(seconds.values()) + _SECONDS * len(steps)
-    with cli.Overall(total, len(jobs) + len(steps)) as bar:
+    compare = partial(_compare_named, compared) if len(compared) > 1 else _compare
+    compares = bool(study.compare) or len(compared) > 1
+    total = sum(seconds.values()) + _SECONDS * (1 + compares)
+    with cli.Overall(total, len(jobs) + 1 + compares) as bar:
         if cluster and cluster.engine == "ray":
 
             def on_outcome(outcome: studies.JobOutcome) -> None:
@@ -192,11 +188,24 @@ def run_planned(
             )
         else:
             outcomes = studies.run_jobs(jobs, workspace, seconds, bar)
+        if compares:
+            outcomes += _failure("compare", partial(compare, workspace.study), bar)
         studies.write_failures(workspace.study / FAILURES, outcomes)
-        for label, step in steps.items():
-            with bar.job(label, _SECONDS):
-                step(workspace.study, bar)
+        with bar.job("report", _SECONDS):
+            _report(workspace.study, bar)
     return outcomes
+
+
+def _failure(
+    label: str, step: Callable[[cli.Overall], None], bar: cli.Overall
+) -> list[studies.JobOutcome]:
+    """Run a step after the jobs; return its outcome if it fails, so that the report is written."""
+    try:
+        with bar.job(label, _SECONDS):
+            step(bar)
+    except InputError as error:
+        return [studies.JobOutcome(label, label, "failed", reason=" ".join(str(error).split()))]
+    return []
 
 
 def _compare(study: Path, bar: cli.Overall) -> None:

@@ -124,6 +124,16 @@ def test_a_family_without_compared_numbers_is_reported(tiny, capsys):
 
 
 @pytest.mark.usefixtures("one_figure")
+def test_a_comparison_that_cannot_be_written_does_not_lose_the_report(tiny, here, capsys):
+    tiny.write_text(tiny.read_text() + COMPARED)
+    (here / "reports/tiny/comparisons/planned.json").mkdir(parents=True)
+    assert exit_code(["batch", "study.toml"]) == 1
+    output = capsys.readouterr().out
+    assert "1 of 5 jobs failed or were not run:\n  compare: cannot write" in output
+    assert (here / "reports/tiny/index.html").is_file()
+
+
+@pytest.mark.usefixtures("one_figure")
 def test_the_gate_of_a_study_decides_the_exit_code_of_batch_and_compare(tiny, capsys):
     text, compare = tiny.read_text(), ["compare", "--study", "tiny", "--no-figures"]
     for condition, undecided, code in (
