@@ -16,6 +16,7 @@ from sdd_eval.arrays import Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.protocol import Protocol, shared_protocol
 from sdd_eval.provenance import CardProvenance, Provenance, RunProvenance
+from sdd_eval.training_options import TrainingOptions
 from sdd_eval.type_errors import accepted, failed_value, members, shown
 from sdd_eval.validation import ABOVE_0, BELOW_1, EPOCHS, FROM_0, FROM_1, LAYERS, SIDE, bounded
 
@@ -70,8 +71,8 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a checkpoint is trained; the defaults are the paper's on CIFAR-100."""
+class PaperRecipe:
+    """The settings of a training that the paper fixes or varies."""
 
     task: ClassVar[Task] = CLASSIFICATION
     method: str = "ce"
@@ -121,13 +122,13 @@ class Recipe:
     batch_size: int = bounded(128, FROM_1)
     """Images per step; the last, smaller batch is kept."""
     lr: float = bounded(0.1, ABOVE_0)
-    """Learning rate of SGD before the first milestone."""
+    """Learning rate before the first milestone, or the largest of another schedule."""
     momentum: float = bounded(0.9, BELOW_1)
-    """Momentum of SGD (no Nesterov)."""
+    """Momentum of SGD."""
     weight_decay: float = bounded(1e-4, FROM_0)
-    """Weight decay, on every parameter."""
+    """Weight decay; --decay chooses the parameters."""
     milestones: tuple[int, ...] | None = None
-    """Epochs after which the learning rate is divided by 10; default: 1/2 and 3/4 of all epochs."""
+    """Epochs after which the learning rate is divided; default: 1/2 and 3/4 of all epochs."""
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     """Arithmetic of the network. tf32: a GPU rounds factors to 10 bits; bf16: autocast, weights
     stay float32."""
@@ -142,6 +143,11 @@ class Recipe:
     Default: none."""
     probe_images: int = 128
     """Number of training images for that comparison, the same ones at each epoch."""
+
+
+@dataclass(frozen=True)
+class Recipe(TrainingOptions, PaperRecipe):
+    """How a checkpoint is trained; the defaults are the paper's on CIFAR-100."""
 
 
 @dataclass(frozen=True)

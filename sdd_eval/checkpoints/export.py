@@ -41,17 +41,18 @@ def write_checkpoint(
     recipe: Recipe | None,
     metrics: Mapping[str, float],
     provenance: CardProvenance,
+    epoch: int | None = None,
 ) -> Card:
     """Write weights, history and card, the card last.
 
-    The card contains the last epoch's losses besides `metrics`, and software, machine, data and
-    speed of the training besides `provenance`.
+    The card contains the losses of the epoch of the weights, the last if None, besides `metrics`,
+    and software, machine, data and speed of the training besides `provenance`.
     """
     card = Card(
         name=folder.name,
         model=model,
         recipe=recipe,
-        metrics={**_last_losses(state), **metrics},
+        metrics={**_losses(state, state.epoch if epoch is None else epoch), **metrics},
         weights_sha256=checkpoint.write_weights(folder, network),
         provenance=_provenance(state, images, provenance),
     )
@@ -60,9 +61,9 @@ def write_checkpoint(
     return card
 
 
-def _last_losses(state: State[Any]) -> dict[str, float]:
-    last = state.history[-1].items()
-    return {name: value for name, value in last if metric_of(name)[0] not in _OTHER}
+def _losses(state: State[Any], epoch: int) -> dict[str, float]:
+    (row,) = (row for row in state.history if row["epoch"] == epoch)
+    return {name: value for name, value in row.items() if metric_of(name)[0] not in _OTHER}
 
 
 def _provenance(

@@ -11,7 +11,7 @@ import copy
 import io
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -33,6 +33,7 @@ _STORED: Mapping[str, Any] = {
     "seconds": float,
     "history": tuple[dict[str, float], ...],
     "processes": tuple[int, ...],
+    "further": dict[str, dict[str, Any]],
 }
 
 #: A recipe of a classifier or of a detector.
@@ -56,6 +57,8 @@ class State(Generic[RecipeType]):
     objective: Mapping[str, Any] | None = None
     """The `state_dict` of the trained module; None before the first epoch."""
     optimiser: Mapping[str, Any] | None = None
+    further: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What else the training keeps between epochs: averaged weights, the best ones."""
     processes: tuple[int, ...] = ()
     """Numbers of processes that trained the epochs, in order, without repetition."""
 
@@ -70,7 +73,7 @@ class State(Generic[RecipeType]):
 
 def write_state(folder: Path, state: State[Any]) -> None:
     """Write the state atomically; the previous one stays until this one is complete."""
-    content = {field.name: getattr(state, field.name) for field in fields(state)}
+    content = {item.name: getattr(state, item.name) for item in fields(state)}
     content["recipe"] = records.encode(state.recipe)
     buffer = io.BytesIO()  # torch's writer hides the error of the disk
     torch.save(content, buffer)
@@ -140,7 +143,8 @@ def background_writer(
 def _copy(state: State[RecipeType]) -> State[RecipeType] | None:
     """Return a copy of the state; None if the device has no memory for it."""
     try:
-        objective, optimiser = copy.deepcopy((state.objective, state.optimiser))
+        tensors = state.objective, state.optimiser, state.further
+        objective, optimiser, further = copy.deepcopy(tensors)
     except torch.OutOfMemoryError:
         return None
-    return replace(state, objective=objective, optimiser=optimiser)
+    return replace(state, objective=objective, optimiser=optimiser, further=further)

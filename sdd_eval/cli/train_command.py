@@ -17,8 +17,9 @@ from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError, ReportedElsewhere
 from sdd_eval.object_detection.recipe import SCHEDULES, DetectorRecipe
-from sdd_eval.records import Card, Recipe
+from sdd_eval.records import Card, PaperRecipe, Recipe
 from sdd_eval.training.recipe import validated
+from sdd_eval.training_options import TrainingOptions
 from sdd_eval.validation import FROM_0, bounded
 
 #: How many processes may load images.
@@ -47,7 +48,7 @@ class Storage(Inputs):
 
 
 @dataclass(frozen=True)
-class RecipeFlags(Recipe):
+class RecipeFlags(PaperRecipe):
     """How to train; the defaults are the paper's for CIFAR-100."""
 
     method_options: tyro.conf.Suppress[Mapping[str, Any]] = field(default_factory=dict)
@@ -171,6 +172,7 @@ def _flags(method: Any) -> type[Any]:
     groups = {
         "recipe": RecipeFlags,
         "method": method,
+        "further": TrainingOptions,
         "storage": Storage,
         "compute": TrainingCompute,
     }
@@ -179,7 +181,8 @@ def _flags(method: Any) -> type[Any]:
 
 
 def _recipe(flags: Any) -> Recipe:
-    values = {f.name: getattr(flags.recipe, f.name) for f in dataclasses.fields(Recipe)}
+    groups = (flags.recipe, flags.further)
+    values = {f.name: getattr(group, f.name) for group in groups for f in dataclasses.fields(group)}
     values["method"] = flags.recipe.method.replace("-", "_")
     values["method_options"] = dataclasses.asdict(flags.method)
     return Recipe(**values)

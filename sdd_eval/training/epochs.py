@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +21,16 @@ from sdd_eval.training.distributed.shard import Rows
 Probe = Callable[[int], Mapping[str, float]]
 
 
+class Stateful(Protocol):
+    """What changes during training besides the trained module and its optimiser."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return what a resumed training needs."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Any:
+        """Restore what `state_dict` returned."""
+
+
 def train_epochs(
     state: State[RecipeType],
     trained: nn.Module,
@@ -30,8 +42,11 @@ def train_epochs(
     save: Callable[[State[RecipeType]], None],
     progress: Progress,
     probe: Probe = lambda epoch: {},
+    further: Mapping[str, Stateful] = MappingProxyType({}),
 ) -> State[RecipeType]:
-    """Train from a state, whose tensors `trained` and `optimiser` hold, to the recipe's last epoch.
+    """Train from a state to the recipe's last epoch.
+
+    `trained`, `optimiser` and what is `further` part of the state hold the state's tensors.
 
     `train_epoch` trains one epoch, counted from 0, and returns its `lr` and mean losses, including
     `loss`; `probe` returns further columns of the history. `save` is called after each epoch, on a
@@ -42,7 +57,7 @@ def train_epochs(
     epochs = state.recipe.epochs
     progress.start(label, epochs * images)
     progress.advance(state.epoch * images)
-    state = _restore(state, trained, optimiser, probe)
+    state = _restore(state, trained, optimiser, further, probe)
     in_background = any(weights.is_cuda for weights in trained.parameters())
     with background_writer(save, in_background=in_background) as write_state:
         for epoch in range(state.epoch, epochs):
@@ -59,6 +74,7 @@ def train_epochs(
                 history=(*state.history, row),
                 objective=trained.state_dict(),
                 optimiser=optimiser.state_dict(),
+                further={name: part.state_dict() for name, part in further.items()},
             )
             write_state(state)
             progress.advance(0, f"epoch {epoch + 1}/{epochs}, loss {row['loss']:.3f}")
@@ -66,12 +82,18 @@ def train_epochs(
 
 
 def _restore(
-    state: State[RecipeType], trained: nn.Module, optimiser: torch.optim.Optimizer, probe: Probe
+    state: State[RecipeType],
+    trained: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    further: Mapping[str, Stateful],
+    probe: Probe,
 ) -> State[RecipeType]:
     """Load the state's tensors; before the first epoch, add the probe's row to the history."""
     if state.objective is not None and state.optimiser is not None:
         trained.load_state_dict(dict(state.objective))
         optimiser.load_state_dict(dict(state.optimiser))
+        for name, values in state.further.items():
+            further[name].load_state_dict(values)
     if state.epoch == 0 and (before := probe(0)):
         return replace(state, history=({"epoch": 0, **before},))
     return state

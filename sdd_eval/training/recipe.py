@@ -11,7 +11,9 @@ from typing import Any, Final, Literal
 from sdd_eval import plugins, records
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.records import Recipe
+from sdd_eval.training.combinations import check_combinations
 from sdd_eval.training.methods.method import BaseMethod
+from sdd_eval.training_options import TrainingOptions
 from sdd_eval.validation import bounds_of, check_bounds, check_milestones, parse_json
 
 #: A setting that depends on the data set.
@@ -21,6 +23,7 @@ AUTO: Final = "auto"
 NAME_FIELDS = (
     *("drop_rate", "temperature", "direction", "position", "hidden_layers"),
     *("init", "images_per_class", "validation"),
+    *(field.name for field in dataclasses.fields(TrainingOptions)),
 )
 
 #: Data sets of the paper, for which "auto" means the authors' initial weights.
@@ -41,6 +44,7 @@ def validated(recipe: Recipe) -> Recipe:
         choices = typing.get_args(hint)
         if typing.get_origin(hint) is Literal and getattr(recipe, field) not in choices:
             raise unknown_name(field, str(getattr(recipe, field)), choices)
+    check_combinations(recipe)
     recipe = dataclasses.replace(
         recipe, method=recipe.method.replace("-", "_"), init=initialisation(recipe)
     )
@@ -84,8 +88,9 @@ def settings_of(method: BaseMethod) -> dict[str, Any]:
 def checkpoint_name(recipe: Recipe) -> str:
     """Return `DATASET-ARCH-METHOD[-sddλ][-WORDS]-seedN`; the words name unusual settings.
 
-    Settings of the optimisation have no word: give such a training a name of its own.
-    Raise InputError if the method or one of its settings is unknown.
+    Epochs, batch size, learning rate, momentum, weight decay, milestones and what only affects the
+    computation have no word: give such a training a name of its own. Raise InputError if the method
+    or one of its settings is unknown.
 
     >>> checkpoint_name(Recipe(sd_dropout=0.1, seed=2))
     'cifar100-resnet18-ce-sdd0.1-seed2'
@@ -99,7 +104,10 @@ def checkpoint_name(recipe: Recipe) -> str:
     # Renamed fields have their former names, so that earlier names stand for the same recipe.
     former = {new: old for old, new in records.former_names(Recipe).items()}
     unusual = {former.get(name, name): value for name, value in _unusual(recipe).items()}
-    words = "".join(f"-{name.replace('_', '')}{value}" for name, value in unusual.items())
+    words = "".join(
+        f"-{name.replace('_', '')}{'' if value is True else value}"
+        for name, value in unusual.items()
+    )
     name = f"{recipe.dataset}-{recipe.arch}-{recipe.method}{term}{words}-seed{recipe.seed}"
     return re.sub(r"[^\w.+-]+", "_", name)
 

@@ -37,6 +37,7 @@ from sdd_eval.training.data.training_data import (
     with_augmentation,
 )
 from sdd_eval.training.distributed.processes import Processes, join_processes
+from sdd_eval.training.exported import ExportedWeights
 from sdd_eval.training.loop import fit
 from sdd_eval.training.objective import Objective, initialise_as_authors
 from sdd_eval.training.recipe import checkpoint_name, method_of, validated
@@ -116,16 +117,18 @@ def _complete(
     )
     with settings, explain_batch_errors(recipe.batch_size):
         objective = _objective(recipe, data, device)
+        validation = data.validation if processes.first else None
+        exported = ExportedWeights(objective.network, recipe, validation)
+        _compile(objective)
         worker_count = default_workers(state.threads) if workers is None else workers
         images = training_set(data.train, device, recipe.augmentation, worker_count)
         probe = probe_of(objective.network, data.train, recipe, device)
         state = fit(
-            objective, images, state,
+            objective, images, state, exported,
             save=target.save if processes.first else lambda state: None,
             progress=progress, probe=probe, processes=processes,
         )  # fmt: skip
-        network = objective.network
-        return processes.broadcast(lambda: export(target.folder, network, state, data, device))
+        return processes.broadcast(lambda: export(target.folder, exported, state, data, device))
 
 
 def _default_threads(recipe: Recipe, data: TrainingData) -> int | None:
@@ -147,18 +150,29 @@ def _objective(recipe: Recipe, data: TrainingData, device: torch.device) -> Obje
     objective = objective.to(device)
     if recipe.channels_last:
         objective = objective.to(memory_format=torch.channels_last)
-    if recipe.compile:
-        for module in objective.modules():  # parts of a method may contain networks, too
-            if isinstance(module, Network):
-                module.compile_activations()
     return objective
 
 
+def _compile(objective: Objective) -> None:
+    if objective.recipe.compile:
+        for module in objective.modules():  # parts of a method may contain networks, too
+            if isinstance(module, Network):
+                module.compile_activations()
+
+
 def export(
-    folder: Path, network: Network, state: State[Recipe], data: TrainingData, device: torch.device
+    folder: Path,
+    exported: ExportedWeights,
+    state: State[Recipe],
+    data: TrainingData,
+    device: torch.device,
 ) -> Card:
     """Write weights, history and card; the method's training-only parts are not written."""
     recipe = state.recipe
+    network, best_epoch = exported.export()
+    metrics = _metrics(network, data, device)
+    if best_epoch is not None:
+        metrics["best_epoch"] = best_epoch
     return write_checkpoint(
         folder,
         network,
@@ -166,7 +180,7 @@ def export(
         data.train,
         model=network.spec,
         recipe=recipe,
-        metrics=_metrics(network, data, device),
+        metrics=metrics,
         provenance=CardProvenance(
             precision=recipe.precision,
             standardisation=_standardisation(recipe, data.train),
@@ -174,6 +188,7 @@ def export(
             test_images=len(data.test or ()),
             code_sha256=source_sha256(recipe.arch),
         ),
+        epoch=best_epoch,
     )
 
 

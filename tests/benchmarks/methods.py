@@ -28,6 +28,7 @@ from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.training.analysis.method_summary import passes_per_step
 from sdd_eval.training.data.batches import training_set
 from sdd_eval.training.distributed.processes import Processes
+from sdd_eval.training.exported import ExportedWeights
 from sdd_eval.training.loop import fit
 from sdd_eval.training.methods.method import Batch
 from sdd_eval.training.objective import Objective
@@ -57,7 +58,7 @@ def trained(recipe: Recipe, steps: int, device: torch.device) -> Work:
         state = State(recipe, "", 1, devices=())
         processes = Processes(str(device))
         fit(
-            objective, data, state,
+            objective, data, state, ExportedWeights(objective.network, recipe),
             save=lambda state: None, progress=NoProgress(), processes=processes,
         )  # fmt: skip
 

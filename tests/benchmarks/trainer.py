@@ -19,6 +19,7 @@ from sdd_eval.progress import NoProgress
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.training.data.batches import training_set
 from sdd_eval.training.distributed.processes import Processes
+from sdd_eval.training.exported import ExportedWeights
 from sdd_eval.training.loop import fit
 from sdd_eval.training.methods.ce import CrossEntropy
 from sdd_eval.training.objective import Objective
@@ -51,7 +52,7 @@ def main(pairs: int, steps: int, arch: str = "resnet18w16") -> None:
         state = State(recipe, "", 1, devices=())
         processes = Processes(str(device))
         fit(
-            objective, data, state,
+            objective, data, state, ExportedWeights(objective.network, recipe),
             save=lambda state: None, progress=NoProgress(), processes=processes,
         )  # fmt: skip
 

@@ -41,6 +41,7 @@ DIGITS = (
 #: What commands of the pages are replaced by, so that each takes a second or two.
 SMALLER = {
     r"--epochs \d+(?!.*train-detector)": "--epochs 1",
+    r"--warmup-epochs \d+": "",
     r"--audit\b": "--audit --steps 2 --restarts 1 --parameters n_queries=5",
     r"--dataset digit_scenes": "--dataset digit_scenes --min-size 32 --max-size 64 --channels 8 "
     "--regions 8",

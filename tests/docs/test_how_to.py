@@ -6,7 +6,12 @@ import pytest
 
 LONG = [
     pytest.param(page, marks=pytest.mark.docs)
-    for page in ("docs/how-to/gate.md", "docs/how-to/own-data.md", "docs/how-to/study.md")
+    for page in (
+        "docs/how-to/gate.md",
+        "docs/how-to/own-data.md",
+        "docs/how-to/study.md",
+        "docs/how-to/training.md",
+    )
 ]
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
-from sdd_eval.training.loop import learning_rate
 from sdd_eval.training.recipe import checkpoint_name, differences, method_of, validated
+from sdd_eval.training.schedule import learning_rate
 
 
 @pytest.mark.parametrize(

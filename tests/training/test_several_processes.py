@@ -55,12 +55,12 @@ def failing_check(objective, epoch):
         raise InputError("this process cannot go on")
     check(objective, epoch)
 
-def interrupting_rate(recipe, epoch):
+def interrupting_rate(recipe, epoch, step, steps):
     if moment == "in epoch 2" and epoch == 1:
         distributed.barrier()
         distributed.destroy_process_group()  # for the next line's
         raise KeyboardInterrupt
-    return rate(recipe, epoch)
+    return rate(recipe, epoch, step, steps)
 
 resume.write_state, train.load_training_data = killing_write, failing_read
 loop.learning_rate = interrupting_rate
@@ -183,6 +183,19 @@ def test_two_processes_have_the_losses_of_one_on_streamed_photographs(
     alone(line, tmp_path / "one")
     assert_equal(tmp_path / "one/photographs", tmp_path / "two/photographs")
     assert card(tmp_path / "two/photographs").recipe.augmentation == "resized_crop_flip"
+
+
+def test_two_processes_have_the_average_and_the_best_epoch_of_one(tmp_path, start_process):
+    line = (
+        f"{SHARED} --name options --epochs 2 --schedule cosine --warmup-epochs 1 --decay weights "
+        "--clip-norm 0.5 --ema-decay 0.9 --validation 100 --validate-every 1 --keep best"
+    )
+    by_hand(start_process, 2, line, tmp_path / "two")
+    alone(line, tmp_path / "one")
+    assert_equal(tmp_path / "one/options", tmp_path / "two/options")
+    assert len(history(tmp_path / "two/options")) == 2
+    one, two = (card(tmp_path / folder / "options").metrics for folder in ("one", "two"))
+    assert one["best_epoch"] == two["best_epoch"]
 
 
 @pytest.mark.slow

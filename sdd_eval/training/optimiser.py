@@ -1,0 +1,43 @@
+"""The optimiser of a recipe, and its step: learning rate, clipped gradient, update."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from sdd_eval.records import Recipe
+
+
+def optimiser_of(
+    recipe: Recipe, trained: nn.Module, *, fused: bool | None
+) -> torch.optim.Optimizer:
+    """Return the optimiser of all parameters, in one group if all have weight decay."""
+    groups = _groups(recipe, trained)
+    if recipe.optimiser == "adamw":
+        betas = (recipe.momentum, 0.999)
+        return torch.optim.AdamW(
+            groups, recipe.lr, betas, weight_decay=recipe.weight_decay, fused=fused
+        )
+    return torch.optim.SGD(
+        groups, recipe.lr, recipe.momentum,
+        weight_decay=recipe.weight_decay, nesterov=recipe.nesterov, fused=fused,
+    )  # fmt: skip
+
+
+def update(optimiser: torch.optim.Optimizer, rate: float, clip_norm: float | None) -> None:
+    """Change the parameters by one step at a learning rate, with a gradient of limited norm."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    if clip_norm is not None:
+        parameters = [p for group in optimiser.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, clip_norm)
+    optimiser.step()
+
+
+def _groups(recipe: Recipe, trained: nn.Module) -> list[dict[str, object]]:
+    parameters = list(trained.parameters())
+    if recipe.decay == "all":
+        return [{"params": parameters}]
+    weights = [parameter for parameter in parameters if parameter.ndim > 1]
+    others = [parameter for parameter in parameters if parameter.ndim <= 1]
+    return [{"params": weights}, {"params": others, "weight_decay": 0.0}]
