@@ -23,7 +23,7 @@ from sdd_eval.lazy import lazy_exports
 from sdd_eval.version import __version__
 
 if TYPE_CHECKING:
-    from sdd_eval.cli.progress_bar import Bar, Overall
+    from sdd_eval.cli.progress_bar import Bar, LogHandler, Overall
 else:
     __getattr__, __all__ = lazy_exports(__name__)
 

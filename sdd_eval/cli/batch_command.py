@@ -20,7 +20,8 @@ from sdd_eval.cli.flags import (
     command_line,
     parse,
 )
-from sdd_eval.cli.terminal import duration, relative, table
+from sdd_eval.cli.terminal import duration, relative, say, table, width
+from sdd_eval.cli.verbosity import Verbosity, is_quiet
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
@@ -29,10 +30,12 @@ from sdd_eval.validation import FROM_1, bounded
 
 #: The file in a study's folder with the tracebacks of failed jobs.
 FAILURES = "failures.txt"
+#: The file in a study's folder with the comparisons of its file.
+COMPARED = "comparisons/planned.csv"
 #: States of jobs, in the order in which they are counted.
 STATES = ("done", "interrupted", "missing", "blocked")
 #: How long comparison and report count in the progress bar.
-_SECONDS = 1.0
+_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Flags:
     storage: CachedStorage = field(default_factory=CachedStorage)
     compute: Compute = field(default_factory=Compute)
     cluster: RayFlags = field(default_factory=RayFlags)
+    output: Verbosity = field(default_factory=Verbosity)
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class QuickstartFlags:
     """Evaluate on at most this many images per data set; training uses all."""
     storage: Storage = field(default_factory=Storage)
     compute: Compute = field(default_factory=Compute)
+    output: Verbosity = field(default_factory=Verbosity)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -91,17 +96,17 @@ def run(arguments: Sequence[str]) -> int:
     study = studies.read_study(file, small=flags.small, seeds=flags.seeds, lookup=lookup)
     workspace = workspace_of(flags, study, device, flags.limit)
     planned = studies.plan(studies.jobs_of(study), workspace)
-    print(": ".join(filter(None, (study.name, study.title))))
+    say(": ".join(filter(None, (study.name, study.title))))
     for line in studies.warnings(study):
-        print(f"note: {line}")
+        say(f"note: {line}")
     if flags.dry_run:
         print(_plan_table(planned))
         return 0
     blocked = (p for p in planned if p.state == "blocked" and not p.needs_blocked)
     for reason, count in Counter(job.note for job in blocked).items():
-        print(f"note: {count} job{'s' if count > 1 else ''} will fail: {reason}")
+        say(f"note: {count} job{'s' if count > 1 else ''} will fail: {reason}")
     outcomes = run_planned(study, workspace, planned, flags.cluster)
-    print("\n".join([*results(study, workspace), *summary(outcomes, workspace.study)]))
+    print_outcome(study, workspace, outcomes)
     gated = _gated(study, workspace)
     return gate.exit_code(gated) if all(outcome.succeeded for outcome in outcomes) else 1
 
@@ -124,12 +129,8 @@ def run_quickstart(arguments: Sequence[str]) -> int:
     workspace = workspace_of(flags, study, device, flags.limit)
     planned = studies.plan(studies.jobs_of(study), workspace)
     outcomes = run_planned(study, workspace, planned)
-    if run_paths(workspace.study):
-        print(report.headline_text(workspace.study))
-    succeeded = all(outcome.succeeded for outcome in outcomes)
-    page = relative(workspace.study / "index.html")
-    print(page if succeeded else "\n".join(summary(outcomes, workspace.study)))
-    return 0 if succeeded else 1
+    print_outcome(study, workspace, outcomes)
+    return 0 if all(outcome.succeeded for outcome in outcomes) else 1
 
 
 def _device(flags: Flags) -> str:
@@ -250,10 +251,29 @@ def _plan_table(planned: Sequence[studies.Planned]) -> str:
     return f"{table(rows, ('job', 'state', 'takes', ''))}\n{last}"
 
 
-def results(study: studies.Study, workspace: studies.Workspace) -> Iterator[str]:
+def print_outcome(
+    study: studies.Study,
+    workspace: studies.Workspace,
+    outcomes: Sequence[studies.JobOutcome],
+    notes: Sequence[str] = (),
+) -> None:
+    """Print the numbers, the notes, the files to read, and why jobs failed."""
+    counts = Counter(outcome.result for outcome in outcomes)
+    if not is_quiet():
+        for text in (*_results(study, workspace), *notes, *_warnings(outcomes)):
+            say(text)
+        say(", ".join(f"{number} {result}" for result, number in counts.items()))
+    for path in (workspace.study / COMPARED, workspace.study / "index.html"):
+        if path.is_file():
+            print(relative(path))
+    for line in _failures(outcomes, workspace.study):
+        print(line)
+
+
+def _results(study: studies.Study, workspace: studies.Workspace) -> Iterator[str]:
     """Yield the headline table, the selected hyper-parameters, and what could not be compared."""
     if run_paths(workspace.study):
-        yield report.headline_text(workspace.study)
+        yield report.headline_text(workspace.study, width=width())
         yield ""
     yield from map(str, studies.selections(study, workspace))
     for stored in comparison.load_comparisons(workspace.study)[0]:
@@ -262,14 +282,13 @@ def results(study: studies.Study, workspace: studies.Workspace) -> Iterator[str]
                 yield f"note: {line}"
 
 
-def summary(outcomes: Sequence[studies.JobOutcome], study: Path) -> Iterator[str]:
-    """Yield warnings of runs, how many jobs ended how, the files to read, and why jobs failed."""
+def _warnings(outcomes: Sequence[studies.JobOutcome]) -> Iterator[str]:
+    """Yield the warnings of runs, each once."""
     yield from dict.fromkeys(f"warning: {text}" for one in outcomes for text in one.warnings)
-    counts = Counter(outcome.result for outcome in outcomes)
-    yield ", ".join(f"{number} {result}" for result, number in counts.items())
-    for path in (study / "comparisons" / "planned.csv", study / "index.html"):
-        if path.is_file():
-            yield relative(path)
+
+
+def _failures(outcomes: Sequence[studies.JobOutcome], study: Path) -> Iterator[str]:
+    """Yield which jobs failed, why, and the file with the tracebacks."""
     failed = [outcome for outcome in outcomes if not outcome.succeeded]
     if failed:
         yield f"{len(failed)} of {len(outcomes)} jobs failed or were not run:"

@@ -14,7 +14,8 @@ from sdd_eval import cli, comparison, report, studies
 from sdd_eval.cli import gate
 from sdd_eval.cli.flags import Reports, Threads, parse, study_folder
 from sdd_eval.cli.gate import GateFlags
-from sdd_eval.cli.terminal import table
+from sdd_eval.cli.terminal import say, table
+from sdd_eval.cli.verbosity import Verbosity
 from sdd_eval.device import set_threads
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.former_names import renamed_metric
@@ -46,6 +47,7 @@ class Flags:
     gate: GateFlags = field(default_factory=GateFlags)
     storage: Reports = field(default_factory=Reports)
     compute: Threads = field(default_factory=Threads)
+    output: Verbosity = field(default_factory=Verbosity)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -72,10 +74,12 @@ def run(arguments: Sequence[str]) -> int:
         return code
     written = report.write_comparison(study, result, flags.family, figures=flags.figures)
     for pair in result.pairs:
-        print("\n".join(_lines(pair, flags)))
+        say("\n".join(_lines(pair, flags)))
     notes = [f"note: {line}" for line in comparison.unmatched_selectors(study, result.pairs)]
     notes += [f"not compared: {line}" for line in result.without]
-    print("\n".join([*notes, *map(str, written)]))
+    for note in notes:
+        say(note)
+    print("\n".join(map(str, written)))
     if results:
         print(f"\n{gate.write(results, flags.gate)}")
     return code

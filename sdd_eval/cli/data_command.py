@@ -12,6 +12,7 @@ import tyro
 from sdd_eval import cli, data
 from sdd_eval.cli.flags import Cache, DataRoot, Name, parse
 from sdd_eval.cli.terminal import megabytes, print_warnings, table
+from sdd_eval.cli.verbosity import Verbosity
 from sdd_eval.data.catalogue import dataset, list_datasets, load_images, regenerated_folder
 from sdd_eval.data.classes import class_sizes, text_order_warning
 from sdd_eval.data.install.add import add
@@ -45,6 +46,7 @@ class NamesFlags(RootFlags):
 
     name: Names = ()
     """Names of built-in data sets, or of folders in the data root."""
+    output: Verbosity = field(default_factory=Verbosity)
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class CorruptFlags(RootFlags):
     and Dietterich."""
     threads: int = bounded(available_threads(), THREADS)
     """Number of worker processes."""
+    output: Verbosity = field(default_factory=Verbosity)
 
 
 @dataclass(frozen=True)

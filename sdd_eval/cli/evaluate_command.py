@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from sdd_eval import checkpoints, studies
 from sdd_eval.checkpoints.import_source import ImportSource
-from sdd_eval.cli.batch_command import results, run_planned, summary, workspace_of
+from sdd_eval.cli.batch_command import print_outcome, run_planned, workspace_of
 from sdd_eval.cli.flags import (
     CachedStorage,
     Checkpoints,
@@ -21,6 +21,7 @@ from sdd_eval.cli.flags import (
 )
 from sdd_eval.cli.given_logits import GivenLogits, evaluate_logits
 from sdd_eval.cli.import_command import import_network
+from sdd_eval.cli.verbosity import Verbosity
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
@@ -79,7 +80,7 @@ class Storage(CachedStorage):
 
 
 @dataclass(frozen=True)
-class Output:
+class Output(Verbosity):
     """What to print."""
 
     json: bool = False
@@ -124,7 +125,7 @@ def run(arguments: Sequence[str]) -> int:
     if flags.output.json:
         print(json.dumps(_document(study, workspace), indent=1, ensure_ascii=False))
     else:
-        print("\n".join([*results(study, workspace), *notes, *summary(outcomes, workspace.study)]))
+        print_outcome(study, workspace, outcomes, notes)
     return 0 if all(outcome.succeeded for outcome in outcomes) else 1
 
 

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 from sdd_eval import checkpoints, cli, evaluation, plugins
 from sdd_eval.cli.flags import CachedStorage, Checkpoints, Compute, Ungrouped, command_line, parse
-from sdd_eval.cli.terminal import fitting_table, print_warnings
+from sdd_eval.cli.terminal import print_warnings, say, table
+from sdd_eval.cli.verbosity import Verbosity, is_quiet
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
@@ -67,7 +68,7 @@ class Storage(CachedStorage):
 
 
 @dataclass(frozen=True)
-class Output:
+class Output(Verbosity):
     """What to print."""
 
     json: bool = False
@@ -100,7 +101,8 @@ def run(name: str, arguments: Sequence[str]) -> int:
             continue
         runs.append(encode(outcome.run))
         if not flags.output.json:
-            print(_summary(outcome))
+            say(_summary(outcome))
+            print(outcome.path if is_quiet() else f"{outcome.path}\n")
         print_warnings(outcome.run.provenance.warnings or ())
     if flags.output.json:
         print(json.dumps(runs if len(folders) > 1 else runs[0], indent=1, ensure_ascii=False))
@@ -159,9 +161,10 @@ def _summary(outcome: evaluation.Outcome) -> str:
     columns[heading] = [_interval(number, levels) for number in rows]
     omitted = len(run.measurements) - len(rows)
     lines = [", ".join(shared)] if shared and rows else []
-    lines.append(fitting_table(columns, ("metric", "value", heading)))
+    cells = [*zip(*columns.values(), strict=True)]
+    lines.append(table(cells, [*columns], ("metric", "value", heading)))
     lines += [f"… and {omitted} more in the run"] if omitted else []
-    return "\n".join([_title(outcome), *lines, f"{outcome.path}\n"])
+    return "\n".join([_title(outcome), *lines])
 
 
 def _axis_value(number: Measurement, axis: str) -> str:

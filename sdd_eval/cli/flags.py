@@ -28,6 +28,7 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
+from sdd_eval.cli.verbosity import set_verbosity
 from sdd_eval.errors import InputError
 from sdd_eval.records import FORMER_NAME
 from sdd_eval.store import folder_name
@@ -150,6 +151,7 @@ def parse(
             raise
         raise InputError(_one_line(errors.getvalue(), program)) from None
     _check_bounds(flags)
+    set_verbosity(flags)
     return flags
 
 

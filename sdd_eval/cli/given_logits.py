@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from sdd_eval import evaluation, report, studies
 from sdd_eval.cli.flags import command_line, require_positive
-from sdd_eval.cli.terminal import relative
+from sdd_eval.cli.terminal import relative, say, width
 from sdd_eval.data.images import open_npy
 from sdd_eval.errors import InputError
 from sdd_eval.records import encode
@@ -63,7 +63,8 @@ def evaluate_logits(flags: Any) -> int:
             json.dumps({"page": str(page.absolute()), "runs": runs}, indent=1, ensure_ascii=False)
         )
     else:
-        print(f"{report.headline_text(study)}\n\n{relative(page.absolute())}")
+        say(f"{report.headline_text(study, width=width())}\n")
+        print(relative(page.absolute()))
     return 0
 
 

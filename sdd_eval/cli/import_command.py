@@ -12,7 +12,8 @@ from typing import Any, TextIO
 from sdd_eval import checkpoints, cli, evaluation, models
 from sdd_eval.checkpoints.import_source import ImportSource
 from sdd_eval.cli.flags import Compute, Inputs, Name, parse, require_positive
-from sdd_eval.cli.terminal import print_warnings
+from sdd_eval.cli.terminal import print_warnings, say
+from sdd_eval.cli.verbosity import Verbosity, is_quiet
 from sdd_eval.data.classes import text_order_warning
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
@@ -56,6 +57,7 @@ class Flags:
     accuracy: Accuracy = field(default_factory=Accuracy)
     storage: Storage = field(default_factory=Storage)
     inference: Inference = field(default_factory=Inference)
+    output: Verbosity = field(default_factory=Verbosity)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -72,8 +74,10 @@ def run(arguments: Sequence[str]) -> int:
         overwrite=flags.storage.overwrite,
         trust_code=flags.inference.trust_code,
     )
+    if is_quiet():
+        print(flags.storage.checkpoints / flags.name)
     if plan.images is None:
-        print("accuracy not measured: no --dataset")
+        say("accuracy not measured: no --dataset")
         return 0
     percent = 100 * imported.card.metrics["accuracy"]
     missed = _check_accuracy(percent, flags.accuracy.expect, plan.images)
@@ -94,14 +98,14 @@ def import_network(
     file: TextIO | None = None,
 ) -> tuple[checkpoints.Imported, checkpoints.ImportPlan]:
     """Import a network, unless the folder has it; print how to `file`, by default the output."""
-    say = partial(print, file=file)
+    tell = partial(say, file=file)
     if models.is_factory(source.arch) and trust_code:
-        say(f"running the code of {source.arch}")
+        tell(f"running the code of {source.arch}")
     plan = checkpoints.plan_import(source, root, trust_code=trust_code)
-    say(f"{_constants(plan.spec.mean, plan.spec.std)}  ({plan.constants})")
+    tell(f"{_constants(plan.spec.mean, plan.spec.std)}  ({plan.constants})")
     difference = plan.preprocessing and plan.preprocessing.difference(plan.spec.image_size)
     if difference:
-        say(f"note: {plan.constants}: for {difference}")
+        tell(f"note: {plan.constants}: for {difference}")
     if plan.images is not None:
         warnings = list(text_order_warning(plan.images)) if source.class_order == "text" else []
         check = evaluation.NetworkCheck(
@@ -120,7 +124,7 @@ def import_network(
             progress=bar,
         )
     for line in _match_lines(folder, source.weights, plan.match):
-        say(line)
+        tell(line)
     return imported, plan
 
 
@@ -140,9 +144,9 @@ def _match_lines(folder: Path, weights: Path, match: Any) -> Iterator[str]:
 
 def _print_other(percent: float, accuracy: float, other: Any) -> None:
     """Print the accuracy of an alternative, and a warning if it is higher."""
-    print(f"accuracy {accuracy:.2f} % with {other.text}")
+    say(f"accuracy {accuracy:.2f} % with {other.text}")
     if accuracy > percent:
-        print(
+        say(
             f"warning: the accuracy is higher with {other.flags}; if the network was trained so, "
             "import it with these flags and --overwrite"
         )
@@ -169,9 +173,7 @@ def _check(flags: Flags) -> None:
 
 def _check_accuracy(percent: float, expect: float | None, images: Any) -> int:
     """Print the accuracy, and what to check if it is not the expected one."""
-    print(
-        f"accuracy {percent:.2f} % on {len(images):,} images ({images.name}: {images.provenance})"
-    )
+    say(f"accuracy {percent:.2f} % on {len(images):,} images ({images.name}: {images.provenance})")
     if expect is None or abs(percent - expect) <= TOLERANCE + 1e-9:
         return 0
     print(

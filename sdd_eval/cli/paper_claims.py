@@ -10,6 +10,7 @@ from pathlib import Path
 from sdd_eval import cli
 from sdd_eval.cli.flags import Compute, Reports, Studies, parse, study_folder
 from sdd_eval.cli.terminal import table
+from sdd_eval.cli.verbosity import Verbosity
 from sdd_eval.device import prepare_device
 from sdd_eval.metrics.formatting import format_interval, format_mean, format_number
 from sdd_eval.metrics.registry import metric
@@ -59,6 +60,7 @@ class Flags:
     training: CostFlags = field(default_factory=CostFlags)
     storage: Reports = field(default_factory=Reports)
     compute: Compute = field(default_factory=Compute)
+    output: Verbosity = field(default_factory=Verbosity)
 
 
 def run_claims(arguments: Sequence[str]) -> int:

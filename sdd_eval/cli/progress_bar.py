@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import threading
 import time
@@ -11,11 +12,25 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from sdd_eval.cli.verbosity import LOGGER, is_quiet
+
 if TYPE_CHECKING:
     from typing_extensions import Never, Self
 
 #: Seconds between two lines if standard error is not a terminal.
 LINE_INTERVAL = 30.0
+#: Seconds between two drawings of a bar.
+DRAW_INTERVAL = 0.1
+#: How much of its expected time a job is shown to have done at most before it ends.
+MOST = 0.95
+
+
+class LogHandler(logging.Handler):
+    """Prints records on standard error, above a bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        tqdm.write(self.format(record), file=sys.stderr)
 
 
 class Bar(contextlib.AbstractContextManager["Bar"]):
@@ -29,24 +44,27 @@ class Bar(contextlib.AbstractContextManager["Bar"]):
         """Set the prefix of every label, and what is counted, e.g. images."""
         self._prefix, self._unit = prefix, unit
         self._label, self._done, self._total, self._note = "", 0, 0, ""
-        self._begin = time.monotonic()
+        self._begin = self._task_begin = time.monotonic()
         self._first: tuple[float, int] | None = None
-        self._terminal, self._closed = sys.stderr.isatty(), threading.Event()
+        self._quiet, self._terminal = is_quiet(), sys.stderr.isatty()
+        self._closed = threading.Event()
         self._bar: tqdm[Never] | None = None
 
     def __enter__(self) -> Self:
         """Begin to print lines if there is no terminal."""
-        if not self._terminal:
+        if not (self._terminal or self._quiet):
             threading.Thread(target=self._print_lines, daemon=True).start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Remove the bar from the screen, or stop the lines."""
         self._closed.set()
+        self._end_task()
         self._close()
 
     def start(self, label: str, total: int) -> None:
         """Begin a task of `total` units."""
+        self._end_task()
         self._label, self._done, self._total, self._note = label, 0, total, ""
         self._first = None
         self._open()
@@ -74,6 +92,13 @@ class Bar(contextlib.AbstractContextManager["Bar"]):
             line += f", {rate:,.1f} {self._unit}".rstrip() + f"/s, {left} left"
         return f"{line} {self._note}".rstrip()
 
+    def _end_task(self) -> None:
+        """Log how long the task took, if there is one."""
+        now = time.monotonic()
+        if self._label:
+            LOGGER.info("%s%s: %.1f s", self._prefix, self._label, now - self._task_begin)
+        self._label, self._task_begin = "", now
+
     def _print_lines(self) -> None:
         while not self._closed.wait(LINE_INTERVAL):
             with contextlib.suppress(OSError, ValueError):  # standard error is closed
@@ -89,7 +114,7 @@ class Bar(contextlib.AbstractContextManager["Bar"]):
             unit_scale=True,
             leave=False,
             dynamic_ncols=True,
-            disable=not self._terminal,
+            disable=self._quiet or not self._terminal,
         )
 
     def _update(self, units: int) -> None:
@@ -111,21 +136,22 @@ class Overall(Bar):
         """Set the expected time of all jobs, in which the bar is scaled, and their number."""
         super().__init__()
         self._jobs, self._ended, self._reached = jobs, 0, 0.0
-        self._job_start, self._job_seconds = 0.0, 0.0
+        self._job_start, self._job_seconds, self._one_piece = 0.0, 0.0, False
+        self._drawn = -DRAW_INTERVAL
         self._describe("")
         self._bar = tqdm(
             total=seconds,
-            bar_format="{percentage:3.0f}% |{bar:20}| {elapsed}, {remaining} left  {desc}",
+            bar_format="{percentage:3.0f}% |{bar:10}| {elapsed}, {remaining} left  {desc}",
             dynamic_ncols=True,
             leave=False,
-            disable=not self._terminal,
+            disable=self._quiet or not self._terminal,
         )
 
     @contextlib.contextmanager
     def job(self, label: str, seconds: float, one_piece: bool = False) -> Iterator[None]:
-        """Enter a job with its expected time; one of a single task moves the bar as it runs."""
+        """Enter a job with its expected time, by which the bar moves, or by its only task."""
         self._begin = time.monotonic()
-        self._job_start, self._job_seconds = self._reached, seconds if one_piece else 0.0
+        self._job_start, self._job_seconds, self._one_piece = self._reached, seconds, one_piece
         self._describe(label)
         yield
         self._end(label, self._job_start + seconds, time.monotonic() - self._begin)
@@ -135,10 +161,13 @@ class Overall(Bar):
         self._end(label, self._reached + seconds, took)
 
     def _end(self, label: str, reached: float, took: float) -> None:
-        self._ended += 1
+        self._end_task()
+        self._ended, self._job_seconds = self._ended + 1, 0.0
         self._move(reached)
-        if not self._terminal:
-            line = f"[{self._ended}/{self._jobs}] {label}: {took:.1f} s"
+        line = f"[{self._ended}/{self._jobs}] {label}: {took:.1f} s"
+        if self._terminal or self._quiet:
+            LOGGER.info(line)
+        else:
             print(line, file=sys.stderr, flush=True)
         self._describe("")
 
@@ -146,21 +175,28 @@ class Overall(Bar):
         """Begin a job, or wait for one that runs elsewhere."""
         number = f"[{min(self._ended + 1, self._jobs)}/{self._jobs}]"
         self._prefix, self._label = f"{number} {job}{' · ' if job else ''}", ""
+        self._drawn = -DRAW_INTERVAL
         self._open()
 
     def _open(self) -> None:
-        if self._bar is not None:
-            share, text = self._done / max(1, self._total), self._prefix
-            if self._label:
-                text += f"{self._label} {100 * share:.0f} % {self._note}"
-                self._move(self._job_start + share * self._job_seconds)
-            self._bar.set_description_str(text, refresh=False)
-            self._bar.update(0)
+        if self._bar is None:
+            return
+        now, task, text = time.monotonic(), self._done / max(1, self._total), self._prefix
+        if self._label:
+            text += f"{self._label} {100 * task:.0f} % {self._note}"
+        if self._job_seconds:
+            share = task if self._one_piece else (now - self._begin) / self._job_seconds
+            self._move(self._job_start + min(share, MOST) * self._job_seconds)
+        self._bar.set_description_str(text, refresh=False)
+        if now - self._drawn >= DRAW_INTERVAL:
+            self._bar.refresh()
+            self._drawn = now
 
     def _update(self, units: int) -> None:
         self._open()
 
     def _move(self, seconds: float) -> None:
+        """Move the bar to a position, never back."""
         assert self._bar is not None
-        self._bar.update(seconds - self._reached)
-        self._reached = seconds
+        self._bar.update(max(0.0, seconds - self._reached))
+        self._reached = max(self._reached, seconds)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sdd_eval import cli, report
 from sdd_eval.cli.flags import Reports, Studies, Threads, parse
+from sdd_eval.cli.verbosity import Verbosity
 from sdd_eval.device import set_threads
 
 
@@ -21,6 +22,7 @@ class Flags:
     """Widths and fonts: `cvpr`, `icml`, `neurips`, `plain`, or a matplotlib style file."""
     storage: Reports = field(default_factory=Reports)
     compute: Threads = field(default_factory=Threads)
+    output: Verbosity = field(default_factory=Verbosity)
 
 
 def run(arguments: Sequence[str]) -> int:

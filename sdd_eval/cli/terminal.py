@@ -5,24 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from sdd_eval.cli.verbosity import is_quiet
+from sdd_eval.text_table import text_table, wrapped
 
-def table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
-    """Return rows in aligned columns, numbers to the right."""
-    cells = [[str(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    numeric = [all(_is_number(row[i]) for row in cells[1:]) for i in range(len(header))]
 
-    def line(row: list[str]) -> str:
-        columns = zip(row, widths, numeric, strict=True)
-        padded = (c.rjust(w) if right else c.ljust(w) for c, w, right in columns)
-        return "  ".join(padded).rstrip()
-
-    return "\n".join(map(line, cells))
+def table(rows: Sequence[Sequence[Any]], header: Sequence[str], first: Sequence[str] = ()) -> str:
+    """Return a table that fits the terminal; see `text_table`."""
+    return text_table(rows, header, width(), first)
 
 
 def width() -> int | None:
@@ -30,29 +23,11 @@ def width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def fitting_table(columns: Mapping[str, Sequence[str]], first: Sequence[str]) -> str:
-    """Return columns as a table; one too wide for the terminal has two lines for each row.
-
-    The columns `first` are then on the first line, and below it the others as NAME VALUE.
-    """
-    rows = list(zip(*columns.values(), strict=True))
-    whole, limit = table(rows, [*columns]), width()
-    if limit is None or max(map(len, whole.splitlines())) <= limit:
-        return whole
-    narrow = {name: columns[name] for name in first}
-    header, *lines = table(list(zip(*narrow.values(), strict=True)), first).splitlines()
-    others = [name for name in columns if name not in first]
-    for index, line in enumerate(lines):
-        below = ", ".join(
-            f"{name} {columns[name][index]}" for name in others if columns[name][index]
-        )
-        wrapped = textwrap.wrap(below, limit, initial_indent="    ", subsequent_indent="    ")
-        lines[index] = "\n".join([line, *wrapped])
-    return "\n".join([header, *lines])
-
-
-def _is_number(cell: str) -> bool:
-    return cell.strip("%-−+,. ").replace(",", "").replace(".", "").isdigit() or cell in ("", "—")
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print lines that fit the terminal, unless a command prints only its result."""
+    if not is_quiet():
+        for line in text.splitlines() or [""]:
+            print(wrapped(line, width()), file=file)
 
 
 def duration(seconds: float) -> str:
@@ -84,8 +59,8 @@ def relative(path: Path) -> str:
 
 
 def print_warnings(texts: Iterable[str]) -> None:
-    """Print warnings on standard error, a line each."""
-    for text in texts:
+    """Print warnings on standard error, a line each; none if only the result is printed."""
+    for text in () if is_quiet() else texts:
         print(f"sdd-eval: warning: {text}", file=sys.stderr)
 
 

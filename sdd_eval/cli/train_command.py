@@ -13,6 +13,8 @@ import tyro
 
 from sdd_eval import checkpoints, cli, object_detection, plugins, training
 from sdd_eval.cli.flags import Compute, Inputs, parse
+from sdd_eval.cli.terminal import say
+from sdd_eval.cli.verbosity import Verbosity
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError, ReportedElsewhere
@@ -72,6 +74,7 @@ class DetectorFlags:
     recipe: DetectorRecipeFlags = field(default_factory=DetectorRecipeFlags)
     storage: Storage = field(default_factory=Storage)
     compute: TrainingCompute = field(default_factory=TrainingCompute)
+    output: Verbosity = field(default_factory=Verbosity)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -122,7 +125,7 @@ def _train(
 
 def _print_result(card: Card, storage: Storage) -> None:
     print(storage.checkpoints / card.name)
-    print("  ".join(f"{name} {value:.4g}" for name, value in card.metrics.items()))
+    say("  ".join(f"{name} {value:.4g}" for name, value in card.metrics.items()))
 
 
 @contextlib.contextmanager
@@ -175,6 +178,7 @@ def _flags(method: Any) -> type[Any]:
         "further": TrainingOptions,
         "storage": Storage,
         "compute": TrainingCompute,
+        "output": Verbosity,
     }
     fields = [(name, kind, field(default_factory=kind)) for name, kind in groups.items()]
     return dataclasses.make_dataclass("Flags", fields, frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from sdd_eval.records import OBJECT_DETECTION, Card, Measurement, Run, encode
 
 #: The evaluator of runs with what was measured during training; it is not a plugin.
 HISTORY = "history"
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -121,15 +124,34 @@ def _evaluated(evaluation: _Evaluation, progress: Progress | None, *, wait: bool
     inputs = evaluation.inputs.with_runs(_runs_against(evaluation, progress))
     stored = _complete_run(path)
     if stored and _is_scored(stored, inputs):
-        return Outcome(stored, path, evaluated=False, scored=False)
+        return _logged(Outcome(stored, path, evaluated=False, scored=False))
     with store.locked(path, "writing", wait=wait):
         stored = _complete_run(path)  # another process may have finished it meanwhile
         if stored and _has_readable_arrays(stored):
-            return _scored_again(stored, path, inputs)
+            return _logged(_scored_again(stored, path, inputs))
         finished = run(checkpoint, inputs, request, progress, PartialResultFiles(path, request))
         store.write_run(path, finished)
         delete(path)
-    return Outcome(finished, path, evaluated=True, scored=True)
+    return _logged(Outcome(finished, path, evaluated=True, scored=True))
+
+
+def _logged(outcome: Outcome) -> Outcome:
+    """Log what was done and how long the network took, and the protocols of the numbers."""
+    run = outcome.run
+    seconds = f"{run.provenance.seconds or 0:.1f} s"
+    how = f"stored run reused, measured in {seconds}"
+    if outcome.evaluated:
+        parts = run.provenance.resumed
+        how = f"measured in {seconds}" + (f", {parts} parts of an interrupted run" if parts else "")
+    elif outcome.scored:
+        how = f"scored again from stored arrays, measured in {seconds}"
+    _LOGGER.info("%s of %s on %d images: %s", run.evaluator, run.checkpoint, run.n, how)
+    protocols = dict.fromkeys(number.protocol.text for number in run.measurements)
+    if protocols:
+        text, others = next(iter(protocols)), len(protocols) - 1
+        more = f"; {others} more protocols in {outcome.path}" if others else ""
+        _LOGGER.info("  %s: %s%s", run.measurements[0].metric, text, more)
+    return outcome
 
 
 def _runs_against(evaluation: _Evaluation, progress: Progress | None) -> dict[str, Run]:

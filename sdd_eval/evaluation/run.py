@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -34,6 +35,8 @@ from sdd_eval.records import OBJECT_DETECTION, Run, encode
 if TYPE_CHECKING:
     from sdd_eval.object_detection.evaluator import DetectionSubject
 
+_LOGGER = logging.getLogger(__name__)
+
 
 @restored_threads()
 def run(
@@ -63,6 +66,14 @@ def run(
     measurements = inputs.score(arrays)
     seconds = time.perf_counter() - start + (partial_results.seconds if partial_results else 0)
     cache, card = getattr(subject, "cache", None), checkpoint.card
+    if cache:
+        counts = len(cache.hits), len(cache.misses)
+        _LOGGER.info(
+            "  outputs of %d sets of images read from %s, of %d computed",
+            counts[0],
+            cache.folder,
+            counts[1],
+        )
     return Run(
         checkpoint=checkpoint.name,
         weights_sha256=checkpoint.weights_sha256,

@@ -71,6 +71,8 @@ class OutputFiles:
     """What its outputs depend on: weights, spec, folding."""
     device: str = "cpu"
     hits: list[Mapping[str, Any]] = field(default_factory=list)
+    misses: list[str] = field(default_factory=list)
+    """The sets of images of which nothing was stored."""
 
     def lookup(
         self, images: ImageSet, rows: Rows, features: bool
@@ -88,6 +90,7 @@ class OutputFiles:
                     os.utime(path)
                     self.hits.append(json.loads(str(about)))
                     return arrays
+        self.misses.append(images.name)
         return None
 
     def store(

@@ -227,9 +227,10 @@ def test_the_table_of_an_evaluator_fits_a_narrow_terminal(
     assert wide[1].split() == columns.split()
     monkeypatch.setattr(terminal, "width", lambda: 60)
     assert exit_code(command.split()) == 0
-    _, header, *narrow = capsys.readouterr().out.splitlines()
-    assert header.split() == ["metric", "value", "95", "%", "interval"]
-    assert "    detector odin, outliers average, temperature 1000," in narrow
+    narrow = capsys.readouterr().out.splitlines()
+    header = next(line for line in narrow if line.startswith("metric"))
+    assert header.split() == ["metric", "detector", "outliers", "value", "95", "%", "interval"]
+    assert "    temperature 1000, epsilon 0.0028" in narrow
     assert all(len(line) <= 60 for line in narrow if "/" not in line)
     assert exit_code(f"odin {NAME} --outliers uniform gaussian --limit 20".split()) == 0
     assert "detector odin, temperature 1000, epsilon 0.0028" in capsys.readouterr().out

@@ -96,6 +96,22 @@ def test_the_bar_of_a_study_is_scaled_in_the_expected_time(monkeypatch):
     assert screen.getvalue().splitlines() != []
 
 
+def test_the_bar_of_several_tasks_moves_by_time_and_never_back(monkeypatch, clock):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with Overall(100.0, 2) as bar, bar.job("evaluate a", 40.0):
+        positions = []
+        for task in ("digits", "noise"):
+            bar.start(task, 10)
+            for _ in range(5):
+                clock.now += 6
+                bar.advance(2)
+                positions.append(bar._bar.n)
+        assert positions == sorted(positions)
+        assert positions[0] == pytest.approx(6.0)
+        assert positions[-1] == pytest.approx(38.0)  # longer than expected, and not at its end
+        assert "evaluate a · noise 100 %" in sys.stderr.getvalue()
+
+
 def test_a_bar_does_not_count_an_earlier_run_into_its_speed(monkeypatch):
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)

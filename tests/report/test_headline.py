@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -206,7 +207,7 @@ def test_single_networks_are_marked_only_by_comparisons_on_the_same_images(
     table = headline(results, joined(lower, certain))
     assert by_group(table) == {"CE": "best network", "LS": "", "BYOT": ""}
     text = as_text(table)
-    assert "56.3 †" in text
+    assert "56.3 % †" in text
     assert "about these networks, not the method" in text
     old = compared(runs[1], runs[0], 0.02, 0.01, outdated="a run was added since")
     assert not headline(results, joined(lower, old)).marks
@@ -250,13 +251,38 @@ def test_a_group_measured_on_different_data_has_no_mean(synthetic: ModuleType) -
     assert table.rows[1].cells[0].change is None
 
 
-def test_the_text_table_is_aligned_and_has_a_legend(synthetic: ModuleType) -> None:
-    text = as_text(headline(synthetic.table(synthetic.whole())[0]))
-    lines = text.splitlines()
-    assert "CE + SD-Dropout λ 0.1" in text
-    assert "* best" in text
-    assert lines[0].index("n ") == lines[2].index("3 ")
-    assert {len(line) for line in lines[2:4]} <= set(range(len(lines[1]) - 2, len(lines[1]) + 1))
+def test_the_text_table_has_a_row_a_metric_and_a_legend(synthetic: ModuleType) -> None:
+    table = headline(synthetic.table(synthetic.whole())[0])
+    shared, groups, *lines = as_text(table).splitlines()
+    assert shared == "Digits, small CNN, 3 seeds each"
+    columns = groups.index("CE"), groups.index("CE + SD-Dropout λ 0.1")
+    (accuracy,) = (line for line in lines if line.startswith("Accuracy ↑"))
+    values = accuracy[columns[0] : columns[1]], accuracy[columns[1] :]
+    assert all(re.match(r"\d\d\.\d ± \d\.\d %", value) for value in values)
+    assert any(line.startswith("* best") for line in lines)
+    assert "Mean ± standard deviation over seeds" in lines
+
+
+def test_the_text_table_of_a_narrow_terminal_has_a_line_a_group(synthetic: ModuleType) -> None:
+    table = headline(synthetic.table(synthetic.whole())[0])
+    lines = as_text(table, 60).splitlines()
+    assert max(map(len, lines)) <= 60
+    first = lines.index("Accuracy ↑")
+    ce, both = lines[first + 1 : first + 3]
+    assert ce.startswith("  CE  ")
+    assert both.startswith("  CE + SD-Dropout λ 0.1  ")
+    assert ce.index("±") == both.index("±")
+
+
+def test_the_number_of_a_single_network_has_its_interval(synthetic: ModuleType) -> None:
+    run = synthetic.run_of(
+        synthetic.network(0.0, 0),
+        "accuracy",
+        [Measurement("accuracy", 0.9, "fraction", protocol="top-1", low=0.8, high=0.95, level=0.9)],
+    )
+    lines = as_text(headline(synthetic.table([run])[0])).splitlines()
+    assert "Accuracy ↑  90.0 % (80.0 to 95.0)" in lines
+    assert "In brackets: 90 % intervals" in lines
 
 
 def test_the_text_of_a_study_folder_needs_runs(tmp_path: Path) -> None:

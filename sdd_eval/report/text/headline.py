@@ -1,60 +1,96 @@
-"""The headline table as plain text."""
+"""The headline table as plain text: a row a metric, a column a group, fitted to the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sdd_eval.comparison.store import load_comparisons
-from sdd_eval.metrics.formatting import format_mean
+from sdd_eval.metrics.formatting import MISSING, format_interval, format_mean
 from sdd_eval.report.runs import named_studies, read_runs
-from sdd_eval.report.tables.columns import settings_label
-from sdd_eval.report.tables.headline import Headline, Mark, headline
+from sdd_eval.report.tables.columns import HeadlineColumn, settings_label
+from sdd_eval.report.tables.headline import Headline, HeadlineCell, HeadlineRow, Mark, headline
 from sdd_eval.report.tables.results import tidy
+from sdd_eval.text_table import text_table, wrapped
 
 #: The marks in plain text.
-SIGNS: Mapping[Mark, str] = {"": " ", "best": "*", "best network": "†"}
+SIGNS: Mapping[Mark, str] = {"": "", "best": " *", "best network": " †"}
 
 
-def headline_text(*studies: Path) -> str:
-    """Return the headline table of studies as text; raise InputError if there are no runs."""
+def headline_text(*studies: Path, width: int | None = None) -> str:
+    """Return the headline table of studies as text; raise InputError if there are no runs.
+
+    With `width`, its lines have at most so many characters, unless a name alone has more.
+    """
     results = tidy(read_runs(studies).runs)
     stored = {name: load_comparisons(folder)[0] for name, folder in named_studies(studies)}
-    return as_text(headline(results, stored))
+    return as_text(headline(results, stored), width)
 
 
-def as_text(table: Headline) -> str:
-    """Return the table with aligned columns, followed by a legend."""
-    titles = ["data set", "network", "method", "n"]
-    titles += [f"{column.title} {column.arrow}" for column in table.columns]
-    lines = [titles]
-    for row in table.rows:
-        cells = [
-            f"{format_mean(column.entry, cell.summary)} {SIGNS[cell.mark]}"
-            if cell.values
-            else "—  "
-            for column, cell in zip(table.columns, row.cells, strict=True)
-        ]
-        names = [row.comparison.test_set, row.comparison.arch, row.group]
-        lines.append([*names, row.seeds, *cells])
-    widths = [max(len(line[index]) for line in lines) for index in range(len(titles))]
-    text = ["  ".join(_aligned(line, widths)).rstrip() for line in lines]
-    text.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join([*text, *_legend(table)])
+def as_text(table: Headline, width: int | None = None) -> str:
+    """Return a table for each test set and architecture, followed by a legend."""
+    parts = [_part(table.columns, rows, width) for rows in table.parts]
+    legend = (wrapped(line, width) for line in _legend(table))
+    return "\n".join(["\n\n".join(parts), *legend])
 
 
-def _aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [
-        cell.ljust(width) if index < 3 else cell.rjust(width)
-        for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-    ]
+def _part(columns: Sequence[HeadlineColumn], rows: Sequence[HeadlineRow], width: int | None) -> str:
+    """Return what was measured on one test set, below what all of it has in common.
+
+    If a column for each group is too wide, each metric has a line for each group.
+    """
+    by_column = zip(columns, zip(*(row.cells for row in rows), strict=True), strict=True)
+    texts = {
+        f"{column.title} {column.arrow}".rstrip(): [_text(column, cell) for cell in cells]
+        for column, cells in by_column
+        if any(cell.values for cell in cells)
+    }
+    groups = [row.group for row in rows]
+    shared = wrapped(", ".join([rows[0].comparison.title, *_seeds(rows)]), width)
+    table = text_table([(title, *text) for title, text in texts.items()], ("", *groups))
+    if width is not None and max(map(len, table.splitlines())) > width:
+        names = [f"  {group}" for group in groups]
+        blocks = ([(title, ""), *zip(names, text, strict=True)] for title, text in texts.items())
+        header, *lines = itertools.chain.from_iterable(blocks)
+        table = text_table(lines, header, width)
+    return f"{shared}\n{table}"
 
 
-def _legend(table: Headline) -> list[str]:
-    lines = [table.units, *(f"{SIGNS[mark]} {text}" for mark, text in table.marks.items() if mark)]
-    labels = [(column.title, settings_label(column)) for column in table.columns]
-    lines += [f"{title}: {label}" for title, label in labels if label]
-    images = {cell.images for row in table.rows for cell in row.cells if cell.limited}
-    if images:
-        lines.append(f"subset: measured on {', '.join(map(str, sorted(images)))} images only")
-    return lines
+def _text(column: HeadlineColumn, cell: HeadlineCell) -> str:
+    """Return the mean over seeds, or the number of a single network with its interval."""
+    if not cell.values:
+        return MISSING
+    text = format_mean(column.entry, cell.summary, unit=True)
+    if len(cell.values) == 1:
+        low, high, _ = cell.intervals[0]
+        interval = format_interval(column.entry, low, high)
+        text += "" if interval == MISSING else f" ({interval})"
+    return text + SIGNS[cell.mark]
+
+
+def _seeds(rows: Sequence[HeadlineRow]) -> Iterator[str]:
+    """Yield the number of seeds of each group, if there are several."""
+    counts = list(dict.fromkeys(row.seeds for row in rows))
+    if counts != ["1"]:
+        each = " each" if len(rows) > 1 and len(counts) == 1 else ""
+        numbers = [row.seeds for row in rows] if len(counts) > 1 else counts
+        yield f"{', '.join(numbers)} seeds{each}"
+
+
+def _legend(table: Headline) -> Iterator[str]:
+    cells = [cell for row in table.rows for cell in row.cells if cell.values]
+    if any(len(cell.values) > 1 for cell in cells):
+        yield "Mean ± standard deviation over seeds"
+    single = [cell.intervals[0] for cell in cells if len(cell.values) == 1]
+    levels = sorted({level for low, _, level in single if low == low})
+    if levels:
+        yield f"In brackets: {' and '.join(f'{100 * level:g}' for level in levels)} % intervals"
+    yield from (f"{SIGNS[mark].strip()} {text}" for mark, text in table.marks.items() if mark)
+    for index, column in enumerate(table.columns):
+        of_column = [row.cells[index] for row in table.rows if row.cells[index].values]
+        images = sorted({f"{cell.images:,}" for cell in of_column if cell.limited})
+        notes = [settings_label(column)] if settings_label(column) else []
+        notes += [f"subset of {' and '.join(images)} images"] if images else []
+        if of_column and notes:
+            yield f"{column.title}: {', '.join(notes)}"
