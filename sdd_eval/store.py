@@ -142,6 +142,13 @@ def folder_name(kind: str, name: str) -> str:
     return name
 
 
+def require_writable_run(path: Path) -> None:
+    """Raise InputError if a folder stands where a run or its arrays are to be written."""
+    for file in (path, path.with_suffix(".npz")):
+        if file.is_dir():
+            raise InputError(f"cannot write {file}: it is a folder; move it away")
+
+
 def write_run(path: Path, run: Run) -> None:
     """Write a run, its arrays first, so that a run on disk always has its arrays."""
     write_arrays(path.with_suffix(".npz"), run.arrays)

@@ -129,6 +129,7 @@ def _evaluated(evaluation: _Evaluation, progress: Progress | None, *, wait: bool
         stored = _complete_run(path)  # another process may have finished it meanwhile
         if stored and _has_readable_arrays(stored):
             return _logged(_scored_again(stored, path, inputs))
+        store.require_writable_run(path)
         finished = run(checkpoint, inputs, request, progress, PartialResultFiles(path, request))
         store.write_run(path, finished)
         delete(path)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from sdd_eval.cli import exit_code
+
+sys.path.append(str(Path(__file__).parent))  # for working_folder.py
 
 NAME = "digits-small_cnn-ce-seed0"
 
@@ -30,3 +33,19 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Path) -> Path
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SDD_EVAL_DATA", str(tmp_path / "data"))
     return tmp_path
+
+
+@pytest.fixture
+def refused(capsys):
+    """Run a command that must be refused; return its error line."""
+
+    def run(command: str) -> str:
+        capsys.readouterr()
+        assert exit_code(command.split()) == 2
+        message = capsys.readouterr().err
+        assert message.startswith("sdd-eval: ")
+        assert message.count("\n") == 1, message
+        assert "Traceback" not in message
+        return message
+
+    return run
