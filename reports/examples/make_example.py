@@ -20,7 +20,7 @@ from pathlib import Path
 
 EXAMPLES = Path(__file__).parent
 #: The tables of an example.
-TABLES = ("results.csv", "summary.csv", "protocols.csv", "intervals.csv")
+TABLES = ("results.csv", "summary.csv", "runs.csv", "protocols.csv", "intervals.csv")
 #: Bytes of a page that mails well, of a table that a repository holds, of a README's picture.
 MOST_PAGE, MOST_TABLE, MOST_PICTURE = 2_000_000, 1_500_000, 300_000
 #: Folders of a study that are not copied: their links become plain words.

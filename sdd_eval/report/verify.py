@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 import re
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from sdd_eval import comparison, plugins, store
-from sdd_eval.checkpoints.folder import is_checkpoint, read_card
+from sdd_eval.checkpoints.folder import WEIGHTS, is_checkpoint, read_card
 from sdd_eval.comparison.matching import NOT_EVALUATED, StoredRun
 from sdd_eval.comparison.paired import TOLERANCE
 from sdd_eval.comparison.run_statistics import key, statistics_of
@@ -139,7 +140,7 @@ def _comparisons(study: Path, copy: Path) -> Iterator[Check]:
 def _report(study: Path, copy: Path) -> Iterator[Check]:
     """Write the report of the runs again, and compare its tables and the text of its page."""
     write_report(copy, figures=False)
-    for name in ("results.csv", "summary.csv", "protocols.csv", "intervals.csv"):
+    for name in ("results.csv", "summary.csv", "runs.csv", "protocols.csv", "intervals.csv"):
         if not (study / name).is_file():
             yield Check(name, "not checked", "the file is missing")
             continue
@@ -214,20 +215,21 @@ def _rows(page: Path) -> list[str]:
 
 
 def _weights(runs: Sequence[StoredRun], checkpoints: Path | None) -> Iterator[Check]:
-    """Compare the hashes of weights with those on the cards of the checkpoints."""
+    """Compare the hashes of weights with those of the checkpoints' cards and files."""
     hashes: dict[str, set[str]] = {}
     for stored in runs:
         hashes.setdefault(stored.run.checkpoint, set()).add(stored.run.weights_sha256)
     for name, recorded in hashes.items():
         folder = checkpoints / name if checkpoints else None
         text = ", ".join(sorted(digest[:12] for digest in recorded))
-        if folder is None or not is_checkpoint(folder):
+        if folder is None or not is_checkpoint(folder) or not (folder / WEIGHTS).is_file():
             yield Check(f"weights of {name}", "not checked", f"sha256 {text}…; no such checkpoint")
             continue
-        found = read_card(folder).weights_sha256
-        same = recorded == {found}
-        detail = f"sha256 {text}…" + ("" if same else f"; the checkpoint has {found[:12]}…")
-        yield Check(f"weights of {name}", "holds" if same else "differs", detail)
+        content = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+        others = {"card": read_card(folder).weights_sha256, "file": content}
+        differ = [f"; its {what} has {d[:12]}…" for what, d in others.items() if {d} != recorded]
+        state: State = "differs" if differ else "holds"
+        yield Check(f"weights of {name}", state, f"sha256 {text}…{''.join(differ)}")
 
 
 def _data(runs: Sequence[StoredRun], root: Path | None) -> Iterator[Check]:

@@ -36,6 +36,7 @@ from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.headline import headline
 from sdd_eval.report.tables.latex import headline_tex, table_tex
 from sdd_eval.report.tables.paper_comparison import paper_rows, paper_tex
+from sdd_eval.report.tables.provenance import runs_table
 from sdd_eval.report.tables.results import interval_texts, protocol_texts, text_table, tidy
 from sdd_eval.report.tables.sections import (
     ProtocolIndex,
@@ -150,6 +151,7 @@ def _text_files(content: PageContent) -> dict[str, bytes]:
     files = {
         "results.csv": to_csv(content.results),
         "summary.csv": to_csv(summarise(content.results)),
+        "runs.csv": to_csv(runs_table(content.collection.runs)),
         "protocols.csv": to_csv(text_table("protocol_id", content.protocols)),
         "intervals.csv": to_csv(text_table("interval_id", interval_texts(content.collection.runs))),
         "tables/headline.tex": headline_tex(content.headline),

@@ -55,7 +55,7 @@ def test_a_report_that_follows_from_its_runs_holds(capsys: pytest.CaptureFixture
     output = capsys.readouterr().out
     for part in (
         *(f"runs/{name}/{evaluator}-" for name in (NAME, "copy") for evaluator in EVALUATORS),
-        *("results.csv", "summary.csv", f"comparisons/{NAME}--copy.json", "index.html"),
+        *("results.csv", "summary.csv", "runs.csv", f"comparisons/{NAME}--copy.json", "index.html"),
         *("weights of copy", "images of digits"),
     ):
         (line,) = (line for line in output.splitlines() if part in line)
@@ -88,6 +88,11 @@ def _first_row(run: Any, **fields: Any) -> None:
     run["rows"][0].update(fields)
 
 
+def _other_weights() -> None:
+    digest = json.loads(sorted(STUDY.glob("runs/*/*.json"))[0].read_text())["weights_sha256"]
+    _replace("runs.csv", digest, "0" * 64)
+
+
 def _shorten(pattern: str) -> None:
     path = sorted(STUDY.glob(pattern))[0]
     path.write_bytes(path.read_bytes()[:-40])
@@ -115,6 +120,7 @@ def _shorten(pattern: str) -> None:
         ),
         (lambda: _replace("results.csv", ",50,", ",51,"), "results.csv", "the runs give 50"),
         (lambda: _replace("summary.csv", ",1,", ",3,"), "summary.csv", "the runs give"),
+        (_other_weights, "runs.csv", "line 2, weights_sha256: 0"),
         (
             lambda: _edit("comparisons/pairs/*.json", lambda pair: _first_row(pair, low=1.0)),
             "comparisons/",
@@ -122,7 +128,7 @@ def _shorten(pattern: str) -> None:
         ),
         (lambda: _replace("index.html", "<td", "<td>1"), "index.html", "differ; the runs give"),
     ],
-    ids=["value", "interval", "count", "results", "summary", "comparison", "page"],
+    ids=["value", "interval", "count", "results", "summary", "runs", "comparison", "page"],
 )
 def test_a_changed_part_is_named(
     change: Callable[[], None],
@@ -146,8 +152,20 @@ def test_other_weights_are_named_and_missing_ones_are_not_checked(
     shutil.rmtree(f"checkpoints/{NAME}")
     assert exit_code(["verify", str(STUDY)]) == 1
     output = capsys.readouterr().out
-    assert "the checkpoint has 000000000000…" in output
+    assert "its card has 000000000000…" in output
     assert f"not checked  weights of {NAME}" in output
+
+
+@pytest.mark.usefixtures("here")
+def test_weights_that_are_not_those_of_the_card_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = Path("checkpoints/copy/weights.safetensors")
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    assert exit_code(["verify", str(STUDY)]) == 1
+    (line,) = (row for row in capsys.readouterr().out.splitlines() if "weights of copy" in row)
+    assert line.startswith("differs")
+    assert "; its file has " in line
 
 
 @pytest.mark.parametrize("argument", ["", "nowhere"])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdd_eval.metrics.formatting import format_setting
 from sdd_eval.report.runs import StudyRun
 from sdd_eval.report.tables.groups import recipe_of
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,33 @@ def _run_row(entry: StudyRun) -> dict[str, str]:
         "command": format_setting(provenance.command),
         "file": entry.name,
     }
+
+
+def runs_table(runs: Iterable[StudyRun]) -> pandas.DataFrame:
+    """Return what each run measured, with the full hashes of its weights and of its images.
+
+    A run is a row of this table and many of `results.csv`, which have its name in the column `run`.
+    """
+    import pandas
+
+    rows = [
+        {
+            "run": entry.name,
+            "study": entry.study,
+            "checkpoint": entry.run.checkpoint,
+            "weights_sha256": entry.run.weights_sha256,
+            "dataset": entry.run.dataset,
+            "data_fingerprint": entry.run.data_fingerprint,
+            "evaluator": entry.run.evaluator,
+            "evaluator_version": entry.run.evaluator_version,
+            "limit": entry.run.limit,
+            "n": entry.run.n,
+            "created": entry.run.provenance.created,
+        }
+        for entry in runs
+    ]
+    table: pandas.DataFrame = pandas.DataFrame(rows, dtype=object)
+    return table
 
 
 def data_sets(runs: Iterable[StudyRun]) -> list[DataSetRow]:

@@ -12,7 +12,8 @@ Columns, in this order:
   apart besides its method. test_set: the clean test set behind `dataset`. fingerprint: hash of the
   data's content.
 - run: the run's file, below the study's folder `runs`; "#accuracy" follows the one from whose
-  logits accuracy is derived. note: why the row is excluded from means.
+  logits accuracy is derived. Its row in `runs.csv` has the SHA-256 of the weights and the whole
+  fingerprint. note: why the row is excluded from means.
   warning: why the numbers of the run may be wrong.
 - level, interval_id: the confidence level of low and high, and their method, or why there are none,
   whose text `intervals.csv` has; empty without interval.
