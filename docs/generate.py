@@ -22,7 +22,7 @@ from typing import Any
 os.environ.update(COLUMNS="100", NO_COLOR="1")
 
 from sdd_eval import evaluate, metrics, plugins, records, statistics
-from sdd_eval.cli import COMMANDS, data_command, exit_code
+from sdd_eval.cli import COMMANDS, data_command, exit_code, export_command
 from sdd_eval.cli.flags import attribute_docs
 from sdd_eval.evaluators.evaluator import task_of
 from sdd_eval.former_names import FORMER_NAMES
@@ -34,7 +34,11 @@ from sdd_eval.studies import schema
 
 REFERENCE = Path(__file__).parent / "reference"
 #: Subcommands that have flags of their own.
-SUBCOMMANDS = {"data": tuple(data_command.COMMANDS), "paper": ("claims", "figure-1")}
+SUBCOMMANDS = {
+    "data": tuple(data_command.COMMANDS),
+    "export": tuple(export_command.COMMANDS),
+    "paper": ("claims", "figure-1"),
+}
 
 
 def main(folder: Path = REFERENCE) -> None:

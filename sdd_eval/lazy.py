@@ -24,6 +24,11 @@ class _LazyPackage(ModuleType):
         return sorted({*self.__all__, *(name for name in self.__dict__ if name.startswith("__"))})
 
 
+def exported(module: str, name: str) -> Any:
+    """Return a name of a module that is imported now, for what a lower layer may not import."""
+    return getattr(importlib.import_module(module), name)
+
+
 def lazy_exports(package: str) -> tuple[Callable[[str], Any], list[str]]:
     """Return a module `__getattr__` that imports each name on first use, and an `__all__`.
 
@@ -41,6 +46,6 @@ def lazy_exports(package: str) -> tuple[Callable[[str], Any], list[str]]:
     def load(name: str) -> Any:
         if name not in submodules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(str(submodules[name])), name)
+        return exported(str(submodules[name]), name)
 
     return load, list(submodules)

@@ -14,6 +14,7 @@ import msgspec
 
 from sdd_eval.arrays import Arrays
 from sdd_eval.errors import InputError
+from sdd_eval.presentation import Presentable
 from sdd_eval.protocol import Protocol, shared_protocol
 from sdd_eval.provenance import CardProvenance, Provenance, RunProvenance
 from sdd_eval.training_options import TrainingOptions
@@ -210,7 +211,7 @@ LONGEST_PROTOCOL = 10_000
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Presentable):
     """One finished evaluation; `arrays` are its per-image values, stored in a separate file."""
 
     checkpoint: str

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
         is_checkpoint,
         read_card,
     )
-    from sdd_eval.checkpoints.history import gradient_study
+    from sdd_eval.checkpoints.history import gradient_study, training_curves
     from sdd_eval.checkpoints.import_source import ImportSource
     from sdd_eval.checkpoints.importing import Imported, ImportPlan, import_weights, plan_import
 else:

@@ -1,7 +1,8 @@
-"""The columns of `history.csv` that compare the gradients of forward and reverse KL."""
+"""Read `history.csv`: the curves of a training, and the gradients of forward and reverse KL."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
 from collections.abc import Iterator
@@ -44,13 +45,36 @@ def gradient_study(history: Path) -> list[Measurement]:
 
     Raise InputError if the file contains something other than numbers.
     """
+    with _errors(history):
+        return [number for row in _rows(history) for number in _of_row(row)]
+
+
+def training_curves(history: Path) -> list[tuple[int, dict[str, float]]]:
+    """Return each epoch of a `history.csv` with its values by column; empty without the file.
+
+    Raise InputError if the file contains something other than numbers.
+    """
+    with _errors(history):
+        return [
+            (int(row["epoch"]), {k: float(v) for k, v in row.items() if v and k != "epoch"})
+            for row in _rows(history)
+        ]
+
+
+@contextlib.contextmanager
+def _errors(history: Path) -> Iterator[None]:
     try:
-        with history.open(newline="", encoding="utf-8") as file:
-            return [number for row in csv.DictReader(file) for number in _of_row(row)]
-    except FileNotFoundError:
-        return []
+        yield
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise InputError(f"cannot read {history}: {error}") from error
+
+
+def _rows(history: Path) -> list[dict[str, str]]:
+    try:
+        with history.open(newline="", encoding="utf-8") as file:
+            return [*csv.DictReader(file)]
+    except FileNotFoundError:
+        return []
 
 
 def _of_row(row: dict[str, str]) -> Iterator[Measurement]:

@@ -42,6 +42,7 @@ COMMANDS = {
     "paper": "compare measured numbers with the tables and claims of the paper",
     "proposition": "check Lemma 1 and Proposition 1 of the paper numerically",
     "data": "list, download, add, corrupt and verify data sets",
+    "export": "write a model card, or log to wandb, TensorBoard or MLflow",
     "show": "print the card of a checkpoint: architecture, recipe, metrics",
     "completion": "print a script by which a shell completes commands and flags",
     "plugins": "list the installed plugins and those that fail to import",

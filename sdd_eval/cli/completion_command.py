@@ -47,7 +47,7 @@ def _flags(command: str) -> Iterator[str]:
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
         cli.dispatch([command, "--help"])
     yield from dict.fromkeys(re.findall(r"(?m)^[│ ]*(?:-\w, )?(--[a-z][\w-]*)", text.getvalue()))
-    yield from re.findall(r"(?m)^  (\w+)  +\S", text.getvalue())  # subcommands of `data`
+    yield from re.findall(r"(?m)^  ([\w-]+)  +\S", text.getvalue())  # subcommands of `data`
 
 
 def _is_flag(word: str) -> bool:

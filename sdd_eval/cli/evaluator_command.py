@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from sdd_eval import checkpoints, cli, evaluation, plugins
+from sdd_eval import checkpoints, cli, evaluation, plugins, report
 from sdd_eval.cli.flags import CachedStorage, Checkpoints, Compute, Ungrouped, command_line, parse
 from sdd_eval.cli.terminal import print_warnings, say, table
 from sdd_eval.cli.verbosity import Verbosity, is_quiet
@@ -18,15 +18,10 @@ from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.evaluator import task_of
 from sdd_eval.former_names import FORMER_NAMES, FormerNames
-from sdd_eval.metrics.formatting import format_interval, format_value
-from sdd_eval.metrics.registry import metric
 from sdd_eval.object_detection.recipe import EVALUATION_BATCH_SIZE
-from sdd_eval.records import OBJECT_DETECTION, Measurement, encode
+from sdd_eval.records import OBJECT_DETECTION, encode
 from sdd_eval.store import folder_name
 from sdd_eval.validation import FROM_0, FROM_1, bounded
-
-#: Of a run with more numbers than this, only the most important ones are printed.
-MAX_ROWS = 24
 
 
 @dataclass(frozen=True)
@@ -148,37 +143,12 @@ def _request(flags: Any, command: str) -> evaluation.Request:
 
 def _summary(outcome: evaluation.Outcome) -> str:
     """Return the most important numbers of a run as a table."""
-    run = outcome.run
-    rows = _most_important(run.evaluator, list(run.measurements))
-    levels = {m.level for m in rows if m.level is not None}
-    heading = f"{100 * max(levels):g} % interval" if len(levels) == 1 else "interval"
-    axes = dict.fromkeys(axis for number in rows for axis in number.at)
-    values = {axis: [_axis_value(number, axis) for number in rows] for axis in axes}
-    shared = [f"{axis} {texts[0]}" for axis, texts in values.items() if len({*texts}) == 1]
-    varied = {axis: texts for axis, texts in values.items() if len({*texts}) > 1}
-    columns = {"metric": [number.metric for number in rows], **varied}
-    columns |= {"value": [format_value(metric(m.metric, m.unit), m.value) for m in rows]}
-    columns[heading] = [_interval(number, levels) for number in rows]
-    omitted = len(run.measurements) - len(rows)
-    lines = [", ".join(shared)] if shared and rows else []
-    cells = [*zip(*columns.values(), strict=True)]
-    lines.append(table(cells, [*columns], ("metric", "value", heading)))
-    lines += [f"… and {omitted} more in the run"] if omitted else []
+    numbers = report.run_table(outcome.run)
+    lines = [", ".join(numbers.shared)] if numbers.shared else []
+    rows = [*zip(*numbers.columns.values(), strict=True)]
+    lines.append(table(rows, [*numbers.columns], ("metric", "value", numbers.interval)))
+    lines += [f"… and {numbers.omitted} more in the run"] if numbers.omitted else []
     return "\n".join([_title(outcome), *lines])
-
-
-def _axis_value(number: Measurement, axis: str) -> str:
-    value = number.at.get(axis, "")
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _interval(number: Measurement, levels: set[float]) -> str:
-    """Return the interval, with its level if there are several; empty without one."""
-    if number.low is None:
-        return ""
-    interval = format_interval(metric(number.metric, number.unit), number.low, number.high)
-    several = len(levels) > 1 and number.level is not None
-    return f"{interval} at {100 * (number.level or 0):g} %" if several else interval
 
 
 def _title(outcome: evaluation.Outcome) -> str:
@@ -192,21 +162,3 @@ def _title(outcome: evaluation.Outcome) -> str:
         for name, facts in run.provenance.data.items()
     )
     return f"{run.checkpoint} · {run.evaluator} on {images} of {data}, {how}"
-
-
-def _most_important(evaluator: str, rows: list[Measurement]) -> list[Measurement]:
-    """Return a few rows of each headline metric, means first, where there are too many to print."""
-    if len(rows) <= MAX_ROWS:
-        return rows
-    headline = getattr(plugins.load("evaluators", evaluator), "headline", ())
-    metrics = dict.fromkeys(m.metric for m in rows if not headline or m.metric in headline)
-    share = max(3, MAX_ROWS // len(metrics))
-    selected = []
-    for name in metrics:
-        of_metric = (m for m in rows if m.metric == name)
-        selected += sorted(of_metric, key=lambda m: (not _is_average(m), len(m.at)))[:share]
-    return selected
-
-
-def _is_average(measurement: Measurement) -> bool:
-    return str(measurement.at.get("outliers", "average")).startswith("average")

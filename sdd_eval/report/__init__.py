@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         family_sizes,
         formatted_rows,
     )
+    from sdd_eval.report.tables.run_table import run_table
     from sdd_eval.report.text.headline import headline_text
     from sdd_eval.report.verify import verify_report
     from sdd_eval.report.write import (

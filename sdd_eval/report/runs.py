@@ -39,6 +39,23 @@ class RunCollection:
     titles: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def title(self) -> str:
+        """The titles of the studies, the name of an only checkpoint, or those of the folders."""
+        names = dict.fromkeys(entry.study for entry in self.runs)
+        titles = {name: self.titles.get(name) or name for name in names}
+        if titles != {name: name for name in names}:
+            return ", ".join(titles.values())
+        checkpoints = dict.fromkeys(entry.run.checkpoint for entry in self.runs)
+        only = next(iter(checkpoints))
+        return only if len(checkpoints) == 1 else f"Robustness and calibration: {', '.join(names)}"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes, of the first run that has them."""
+        names = (entry.run.provenance.class_names for entry in self.runs)
+        return next((tuple(known) for known in names if known), ())
+
+    @property
     def arrays(self) -> Mapping[str, Arrays]:
         """The arrays of each run by its name, read on access."""
         return {entry.name: _ReadableArrays(entry.run.arrays) for entry in self.runs}

@@ -24,7 +24,7 @@ from sdd_eval.report.drawing.draw import (
 )
 from sdd_eval.report.page.page import PageContent, render_page
 from sdd_eval.report.publish import publish, recover
-from sdd_eval.report.runs import RunCollection, read_runs
+from sdd_eval.report.runs import read_runs
 from sdd_eval.report.tables.comparisons import (
     ComparisonSection,
     compared_protocols,
@@ -101,7 +101,7 @@ def write_report(
     differences = draw_verdicts(tables, style, cache) if figures else []
     compared = list(zip(sections, (of_pair for of_pair, _ in drawn), strict=True))
     content = PageContent(
-        title=_title(collection),
+        title=collection.title,
         collection=collection,
         results=results,
         protocols=protocols,
@@ -122,17 +122,6 @@ def write_report(
     files = _text_files(content) | _figure_files(all_figures)
     publish(folder, files, _obsolete(folder, files))
     return folder / "index.html"
-
-
-def _title(collection: RunCollection) -> str:
-    """Return the titles of the studies, the name of an only checkpoint, or those of the folders."""
-    names = dict.fromkeys(entry.study for entry in collection.runs)
-    titles = {name: collection.titles.get(name) or name for name in names}
-    if titles != {name: name for name in names}:
-        return ", ".join(titles.values())
-    checkpoints = dict.fromkeys(entry.run.checkpoint for entry in collection.runs)
-    only = next(iter(checkpoints))
-    return only if len(checkpoints) == 1 else f"Robustness and calibration: {', '.join(names)}"
 
 
 def _stored(sections: Sequence[ComparisonSection]) -> dict[str, list[ComparisonSet]]:

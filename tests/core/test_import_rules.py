@@ -92,6 +92,8 @@ COMMANDS_WITHOUT_TORCH = [
     "ood --help",
     "detection --help",
     "train-detector --help",
+    "export --help",
+    "export model-card --help",
 ]
 
 #: Runs each line of standard input as a command and prints [exit code, output, errors] as JSON.

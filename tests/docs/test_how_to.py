@@ -7,6 +7,7 @@ import pytest
 LONG = [
     pytest.param(page, marks=pytest.mark.docs)
     for page in (
+        "docs/how-to/export.md",
         "docs/how-to/gate.md",
         "docs/how-to/own-data.md",
         "docs/how-to/study.md",

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from sdd_eval import cli, plugins
 from sdd_eval.cli.data_command import COMMANDS as DATA_COMMANDS
+from sdd_eval.cli.export_command import COMMANDS as EXPORT_COMMANDS
 
 #: Commands with sub-commands, and the words that select one.
 SUB_COMMANDS = {
     "data": tuple(DATA_COMMANDS),
+    "export": tuple(EXPORT_COMMANDS),
     "paper": ("", "claims", "figure-1"),
     "train": tuple(f"--method {name}" for name in plugins.names("methods")),
 }

@@ -15,7 +15,7 @@ from sdd_eval.figures.selection import where
 from sdd_eval.metrics.names import display_name
 from sdd_eval.report.drawing.draw import COMPARISON_FIGURES, ReportFigure, file_name
 from sdd_eval.report.drawing.svg import SharedSvg, inline_svg, svg_width
-from sdd_eval.report.runs import RunCollection, StudyRun
+from sdd_eval.report.runs import RunCollection
 from sdd_eval.report.tables import provenance, sections
 from sdd_eval.report.tables.card import network_cards
 from sdd_eval.report.tables.comparisons import ComparisonSection
@@ -103,7 +103,9 @@ def render_page(content: PageContent) -> str:
         warnings=_warnings(content),
         title=content.title,
         tables=content.tables,
-        cards=network_cards(content.headline, content.collection.arrays, _class_names(runs)),
+        cards=network_cards(
+            content.headline, content.collection.arrays, content.collection.class_names
+        ),
         differences=content.differences,
         copies={
             "CSV": to_csv(headline_frame(content.headline)),
@@ -129,12 +131,6 @@ def _warnings(content: PageContent) -> list[str]:
     shown = "; ".join(cell.warning for row in content.headline.rows for cell in row.cells)
     sources = content.collection, content.results, content.protocols, content.failures
     return report_warnings(*sources, shown)
-
-
-def _class_names(runs: Sequence[StudyRun]) -> tuple[str, ...]:
-    """Return the names of the classes from the first run that has them."""
-    names = (entry.run.provenance.class_names for entry in runs)
-    return next((tuple(known) for known in names if known), ())
 
 
 def _figure_values(

@@ -31,8 +31,8 @@ def headline_text(*studies: Path, width: int | None = None) -> str:
 def as_text(table: Headline, width: int | None = None) -> str:
     """Return a table for each test set and architecture, followed by a legend."""
     parts = [_part(table.columns, rows, width) for rows in table.parts]
-    legend = (wrapped(line, width) for line in _legend(table))
-    return "\n".join(["\n\n".join(parts), *legend])
+    notes = (wrapped(line, width) for line in legend(table))
+    return "\n".join(["\n\n".join(parts), *notes])
 
 
 def _part(columns: Sequence[HeadlineColumn], rows: Sequence[HeadlineRow], width: int | None) -> str:
@@ -40,12 +40,7 @@ def _part(columns: Sequence[HeadlineColumn], rows: Sequence[HeadlineRow], width:
 
     If a column for each group is too wide, each metric has a line for each group.
     """
-    by_column = zip(columns, zip(*(row.cells for row in rows), strict=True), strict=True)
-    texts = {
-        f"{column.title} {column.arrow}".rstrip(): [_text(column, cell) for cell in cells]
-        for column, cells in by_column
-        if any(cell.values for cell in cells)
-    }
+    texts = metric_texts(columns, rows)
     groups = [row.group for row in rows]
     shared = wrapped(", ".join([rows[0].comparison.title, *_seeds(rows)]), width)
     table = text_table([(title, *text) for title, text in texts.items()], ("", *groups))
@@ -55,6 +50,18 @@ def _part(columns: Sequence[HeadlineColumn], rows: Sequence[HeadlineRow], width:
         header, *lines = itertools.chain.from_iterable(blocks)
         table = text_table(lines, header, width)
     return f"{shared}\n{table}"
+
+
+def metric_texts(
+    columns: Sequence[HeadlineColumn], rows: Sequence[HeadlineRow]
+) -> dict[str, list[str]]:
+    """Return the text of each row's cell by the title of its column, of those that have values."""
+    by_column = zip(columns, zip(*(row.cells for row in rows), strict=True), strict=True)
+    return {
+        f"{column.title} {column.arrow}".rstrip(): [_text(column, cell) for cell in cells]
+        for column, cells in by_column
+        if any(cell.values for cell in cells)
+    }
 
 
 def _text(column: HeadlineColumn, cell: HeadlineCell) -> str:
@@ -78,7 +85,8 @@ def _seeds(rows: Sequence[HeadlineRow]) -> Iterator[str]:
         yield f"{', '.join(numbers)} seeds{each}"
 
 
-def _legend(table: Headline) -> Iterator[str]:
+def legend(table: Headline) -> Iterator[str]:
+    """Yield what the numbers and marks of the table mean, and its settings, a line each."""
     cells = [cell for row in table.rows for cell in row.cells if cell.values]
     if any(len(cell.values) > 1 for cell in cells):
         yield "Mean ± standard deviation over seeds"
