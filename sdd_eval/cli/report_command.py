@@ -20,6 +20,8 @@ class Flags:
     """Names of studies; default: the study "default"."""
     style: Path | None = None
     """Widths and fonts: `cvpr`, `icml`, `neurips`, `plain`, or a matplotlib style file."""
+    columns: tuple[str, ...] = ()
+    """Metrics and methods that the LaTeX tables show, in this order; default: all."""
     storage: Reports = field(default_factory=Reports)
     compute: Threads = field(default_factory=Threads)
     output: Verbosity = field(default_factory=Verbosity)
@@ -34,6 +36,8 @@ def run(arguments: Sequence[str]) -> int:
     for study in flags.study or ("default",):
         with cli.Bar(f"{study}: ") as bar:
             folder = flags.storage.reports / study
-            page = report.write_report(folder, style=flags.style, progress=bar)
+            page = report.write_report(
+                folder, style=flags.style, progress=bar, columns=flags.columns
+            )
         print(page)
     return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.metrics.registry import Metric
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
 MISSING = "—"
 
-#: LaTeX of the characters that it reserves or writes as commands.
+
+def _by_character(characters: str, replacements: str) -> dict[str, str]:
+    return dict(zip(characters, replacements.split(), strict=True))
+
+
+#: LaTeX of the characters that it reserves, writes as commands, or has in few fonts.
 _ESCAPES = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -25,19 +31,23 @@ _ESCAPES = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "{''}",
     **{character: rf"\{character}" for character in "&%$#_{}"},
-    **dict(zip("–—…−³", ("--", "---", r"\ldots{}", "$-$", "$^3$"), strict=True)),
+    **_by_character("–—…−³“”‘’", r"-- --- \ldots{} $-$ $^3$ “ ” ‘ ’"),
+    **_by_character("ÐðÞþĐđĦħŊŋŦŧĸ", "D d Th th D d H h N n T t k"),
 }
+#: Letters that need the font encoding T1.
+_WITH_T1 = "ĄąĘęĮįŲųĿŀŉ"
 _MATHS = {
-    **dict(
-        zip(
-            "±×·≥≤∞↑↓†",
-            ["pm", "times", "cdot", "geq", "leq", "infty", "uparrow", "downarrow", "dagger"],
-            strict=True,
-        )
+    **_by_character("±×·≥≤∞↑↓†", "pm times cdot geq leq infty uparrow downarrow dagger"),
+    **_by_character("→←≈≠ℓ«»√", "to leftarrow approx neq ell ll gg surd"),
+    **_by_character(
+        "αβγδεζηθικλ", "alpha beta gamma delta varepsilon zeta eta theta iota kappa lambda"
     ),
-    **dict(zip("λεΔτ", ["lambda", "varepsilon", "Delta", "tau"], strict=True)),
+    **_by_character(
+        "μνξπρςστυφχψω", "mu nu xi pi rho varsigma sigma tau upsilon varphi chi psi omega"
+    ),
+    **_by_character("ΓΔΘΛΞΠΣΥΦΨΩ", "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"),
 }
 _ESCAPES |= {character: rf"$\{command}$" for character, command in _MATHS.items()}
 
@@ -145,7 +155,7 @@ def format_setting(value: Any) -> str:
 
 
 def escaped(text: object) -> str:
-    r"""Return text escaped for LaTeX; characters that common fonts lack become "?".
+    r"""Return text escaped for LaTeX; characters without an equivalent become "?".
 
     Text that starts with a bracket or a star gets `{}` before it: LaTeX would take it for an
     argument of the preceding `\\` or `\midrule`.
@@ -153,12 +163,23 @@ def escaped(text: object) -> str:
     >>> escaped("CE + SD-Dropout λ 0.1, 50 % of a_b")
     'CE + SD-Dropout $\\lambda$ 0.1, 50 \\% of a\\_b'
     """
-    plain = "".join(map(_escape_character, " ".join(str(text).split())))
+    words = " ".join(unicodedata.normalize("NFC", str(text)).split())
+    plain = "".join(map(_escape_character, words))
     return f"{{}}{plain}" if plain.startswith(("[", "*")) else plain
 
 
 @functools.cache
 def _escape_character(character: str) -> str:
-    """Escape one character; ASCII and Latin-1 are covered by inputenc and T1 fonts."""
-    covered = " " <= character < "\x7f" or "\xa1" <= character <= "\xff"
-    return _ESCAPES.get(character) or (character if covered else "?")
+    """Escape one character for the fonts that LaTeX has without further packages.
+
+    Of a letter with an accent that they lack the letter remains.
+    """
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if " " <= character < "\x7f" or ("\xa1" <= character <= "\u017e" and character not in _WITH_T1):
+        return character
+    if unicodedata.combining(character):
+        return ""
+    simpler = unicodedata.normalize("NFKD", character)
+    known = (_ESCAPES.get(one, one) for one in simpler if " " <= one < "\x7f")
+    return "".join(known) or "?"

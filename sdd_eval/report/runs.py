@@ -32,11 +32,15 @@ class StudyRun:
 
 @dataclass(frozen=True)
 class RunCollection:
-    """All runs of a report, the titles of its studies, and a message for each unreadable file."""
+    """All runs of a report, and a message for each unreadable file.
+
+    `titles` are those of the studies, `columns` the metrics and methods of their LaTeX tables.
+    """
 
     runs: tuple[StudyRun, ...]
     errors: tuple[str, ...] = ()
     titles: Mapping[str, str] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -110,7 +114,8 @@ def read_runs(studies: Sequence[Path], progress: Progress | None = None) -> RunC
         raise InputError(f"no finished run below {searched}; {_hint(studies[0])}")
     titles = {name: record.title for name, record in records.items()}
     runs += _derived(runs)
-    return RunCollection(tuple(runs), tuple(errors), titles)
+    columns = dict.fromkeys(name for record in records.values() for name in record.columns)
+    return RunCollection(tuple(runs), tuple(errors), titles, tuple(columns))
 
 
 def _derived(runs: Sequence[StudyRun]) -> list[StudyRun]:

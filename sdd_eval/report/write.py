@@ -9,7 +9,6 @@ from pathlib import Path
 
 from sdd_eval import plugins, store
 from sdd_eval.comparison.store import FOLDER, ComparisonSet
-from sdd_eval.figures.selection import where
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.report.drawing.cache import RECORD, cache_record, read_cache
 from sdd_eval.report.drawing.draw import (
@@ -19,9 +18,13 @@ from sdd_eval.report.drawing.draw import (
     draw_comparison,
     draw_figures,
     draw_verdicts,
-    file_name,
     write_comparison_figures,
 )
+from sdd_eval.report.latex.evaluators import comparison_table
+from sdd_eval.report.latex.files import table_names, tex_files
+from sdd_eval.report.latex.grids import paper_numbers
+from sdd_eval.report.latex.layout import table_tex
+from sdd_eval.report.latex.selection import selection
 from sdd_eval.report.page.page import PageContent, render_page
 from sdd_eval.report.publish import publish, recover
 from sdd_eval.report.runs import read_runs
@@ -30,21 +33,12 @@ from sdd_eval.report.tables.comparisons import (
     compared_protocols,
     comparison_frame,
     comparison_sections,
-    comparison_tex,
 )
 from sdd_eval.report.tables.csv_file import to_csv
-from sdd_eval.report.tables.headline import headline
-from sdd_eval.report.tables.latex import headline_tex, table_tex
-from sdd_eval.report.tables.paper_comparison import paper_rows, paper_tex
+from sdd_eval.report.tables.paper_comparison import paper_rows
 from sdd_eval.report.tables.provenance import runs_table
 from sdd_eval.report.tables.results import interval_texts, protocol_texts, text_table, tidy
-from sdd_eval.report.tables.sections import (
-    ProtocolIndex,
-    evaluator_names,
-    result_table,
-    without_bins_and_severities,
-)
-from sdd_eval.report.tables.summary import comparable_results, distinguishing_names, summarise
+from sdd_eval.report.tables.summary import comparable_results, summarise
 from sdd_eval.report.tables.verdicts import verdict_tables
 from sdd_eval.version import __version__
 
@@ -71,14 +65,16 @@ def write_report(
     style: Path | None = None,
     progress: Progress | None = None,
     figures: bool = True,
+    columns: Sequence[str] = (),
 ) -> Path:
     """Write tables as CSV and LaTeX, figures, and the page `index.html`; return the page's path.
 
     The report is on one study folder or several, and in the folder `into`, by default the first of
     them. `style` is a matplotlib style file. Figures that have not changed are not drawn again;
-    without `figures` there are none.
-    Raise InputError if a folder is missing or has no readable run, or the report cannot be written;
-    the files of the old report are then unchanged.
+    without `figures` there are none. `columns` are the metrics and methods of LaTeX tables, by
+    default those that the studies' files name, else all.
+    Raise InputError if a folder is missing or has no readable run, if nothing has the name of a
+    column, or the report cannot be written; the files of the old report are then unchanged.
     """
     progress = progress or NoProgress()
     folders = [studies] if isinstance(studies, Path) else list(studies)
@@ -89,15 +85,17 @@ def write_report(
     protocols = protocol_texts(collection.runs)
     comparable = comparable_results(results)
     sections, warnings = comparison_sections(folders, results, folder)
+    numbers = paper_numbers(results, _stored(sections))
+    names, known = columns or collection.columns, numbers.headline.rows
+    chosen = selection(names, numbers.columns, known, skip_unknown=not columns)
     cache = read_cache(folder / "figures")
-    names = plugins.names("figures") if figures else ()
-    single, failures = draw_figures(names, comparable, arrays, style, progress, cache)
+    kinds = plugins.names("figures") if figures else ()
+    single, failures = draw_figures(kinds, comparable, arrays, style, progress, cache)
     drawn = [
         draw_comparison(entry, comparable, arrays, style, cache) if figures else ([], [])
         for entry in sections
     ]
-    summary = headline(results, _stored(sections))
-    tables = verdict_tables(summary)
+    tables = verdict_tables(numbers.headline)
     differences = draw_verdicts(tables, style, cache) if figures else []
     compared = list(zip(sections, (of_pair for of_pair, _ in drawn), strict=True))
     content = PageContent(
@@ -108,18 +106,15 @@ def write_report(
         comparable=comparable,
         figures=_non_empty(single),
         failures=[*warnings, *failures, *(text for _, failed in drawn for text in failed)],
-        headline=summary,
+        headline=numbers.headline,
         tables=tables,
         paper=paper_rows(results, collection.runs),
         comparisons=[(section, _non_empty(of_pair)) for section, of_pair in compared],
         differences=_non_empty(differences),
     )
-    all_figures = [
-        *single,
-        *differences,
-        *(figure for of_pair, _ in drawn for figure in of_pair),
-    ]
-    files = _text_files(content) | _figure_files(all_figures)
+    all_figures = [*single, *differences, *(one for of_pair, _ in drawn for one in of_pair)]
+    tex = tex_files(numbers, chosen, comparable, protocols, content.paper)
+    files = _text_files(content, tex) | _figure_files(all_figures)
     publish(folder, files, _obsolete(folder, files))
     return folder / "index.html"
 
@@ -136,16 +131,14 @@ def _non_empty(figures: Sequence[ReportFigure]) -> list[ReportFigure]:
     return [figure for figure in figures if figure.files]
 
 
-def _text_files(content: PageContent) -> dict[str, bytes]:
+def _text_files(content: PageContent, tex: Mapping[str, str]) -> dict[str, bytes]:
     files = {
         "results.csv": to_csv(content.results),
         "summary.csv": to_csv(summarise(content.results)),
         "runs.csv": to_csv(runs_table(content.collection.runs)),
         "protocols.csv": to_csv(text_table("protocol_id", content.protocols)),
         "intervals.csv": to_csv(text_table("interval_id", interval_texts(content.collection.runs))),
-        "tables/headline.tex": headline_tex(content.headline),
-        **({"tables/paper.tex": paper_tex(content.paper)} if content.paper else {}),
-        **{f"tables/{name}.tex": text for name, text in _evaluator_tex(content)},
+        **tex,
         "index.html": render_page(content),
     }
     # names of files that are not UTF-8 cannot be written as text
@@ -158,18 +151,6 @@ def _figure_files(figures: Sequence[ReportFigure]) -> dict[str, bytes]:
     return {**files, f"figures/{RECORD}": record.encode()}
 
 
-def _evaluator_tex(content: PageContent) -> Iterator[tuple[str, str]]:
-    parts = content.comparable
-    for words, part in zip(distinguishing_names(parts), parts, strict=True):
-        summary = without_bins_and_severities(part.summary)
-        names = evaluator_names(summary)
-        protocols = ProtocolIndex(summary, names, content.protocols)
-        for name in names:
-            table = result_table(where(summary, evaluator=name), protocols)
-            label = file_name(name, *words)
-            yield label, table_tex(table, f"{name}, {part.title}: {table.description}.", label)
-
-
 def _obsolete(folder: Path, written: Mapping[str, bytes]) -> list[str]:
     """Return figures and tables of an earlier report that are obsolete; no user's own files."""
     paths = []
@@ -177,9 +158,7 @@ def _obsolete(folder: Path, written: Mapping[str, bytes]) -> list[str]:
         for path in (*folder.glob(f"figures/{name}.*"), *folder.glob(f"figures/{name}-*.*")):
             if path.suffix[1:] in (*FORMATS, "csv"):
                 paths.append(f"figures/{path.name}")
-    for name in (*plugins.names("evaluators"), "paper"):
-        for path in (*folder.glob(f"tables/{name}.tex"), *folder.glob(f"tables/{name}-*.tex")):
-            paths.append(f"tables/{path.name}")
+    paths += table_names(folder)
     return [path for path in dict.fromkeys(paths) if path not in written]
 
 
@@ -192,7 +171,8 @@ def write_comparison(
     texts = folder / "protocols.csv"
     store.write_text(texts, to_csv(text_table("protocol_id", compared_protocols(comparison.pairs))))
     tex = csv.with_suffix(".tex")
-    tables = [comparison_tex(pair, family) for pair in comparison.pairs for family in families]
+    compared = [comparison_table(pair, name) for pair in comparison.pairs for name in families]
+    tables = [table_tex(table, "table*") for table in compared]
     store.write_text(tex, "\n".join(tables))
     drawn = [*write_comparison_figures(study, comparison.checkpoints, folder)] if figures else []
     store.write_text(csv, to_csv(comparison_frame(comparison.pairs)))

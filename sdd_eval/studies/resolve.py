@@ -82,7 +82,8 @@ def _study(
         compare=comparisons_of(file, [*trainings.values(), *detectors.values()]),
         families=families,
         gates=gates,
-        labels=_labels(file, [*trainings.values(), *detectors.values()]),
+        labels=(labels := _labels(file, [*trainings.values(), *detectors.values()])),
+        columns=_columns(file, labels),
         varied=varied(full for network in trainings.values() for full in network.stands_for),
         varied_of_detectors=varied(network.fields for network in detectors.values()),
     )
@@ -96,6 +97,17 @@ def _labels(file: StudyFile, trained: Sequence[Training]) -> dict[str, str]:
             with file.location.errors_at("labels", name):
                 raise unknown_name("checkpoint of the study", name, known)
     return {**{one.name: one.label for one in trained if one.label}, **file.labels}
+
+
+def _columns(file: StudyFile, labels: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the columns of LaTeX tables; raise InputError if one is no metric and no label."""
+    others = (one.name for metrics in registry.registered().values() for one in metrics)
+    known = {*registry.built_in(), *others, *labels.values(), *file.checkpoints}
+    for name in file.columns:
+        if name not in known:
+            with file.location.errors_at("columns"):
+                raise unknown_name("metric, label or checkpoint", name, known)
+    return file.columns
 
 
 def _families(file: StudyFile) -> dict[str, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 name = "my-study"                   # name of its folder in the reports
 seeds = [0, 1, 2]                   # a single value may stand for a list of one
+columns = ["accuracy", "ece"]       # metrics and labels of methods in LaTeX tables; default: all
 [recipe]                            # fields of a recipe, for every training
 dataset = "cifar100"
 arch = "resnet18"
@@ -205,6 +206,7 @@ class StudyFile(Table, frozen=True, kw_only=True, rename=_WITH_DASHES):
     gate: tuple[Gate, ...] = ()
     families: dict[str, tuple[str, ...]] = {}
     labels: dict[str, str] = {}
+    columns: tuple[str, ...] = ()
     small: Small | None = None
 
 

@@ -96,7 +96,7 @@ class Description:
 
     `names` are the small study's stand-ins for data sets and networks; `families` the families of
     hypotheses, each a list of EVALUATOR or EVALUATOR.METRIC; `labels` the names of checkpoints, or
-    of the methods they are seeds of, in reports.
+    of the methods they are seeds of, in reports; `columns` the metrics and methods of LaTeX tables.
     """
 
     name: str
@@ -110,6 +110,7 @@ class Description:
     families: Mapping[str, tuple[str, ...]]
     gates: tuple[Gate, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

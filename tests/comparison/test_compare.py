@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +25,7 @@ from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.ood.ood import Odin
 from sdd_eval.metrics.ranking_statistics import MAX_RANKS, ranks
 from sdd_eval.records import Recipe, Run, encode
-from sdd_eval.report.tables.comparisons import comparison_tex
+from sdd_eval.report.latex.evaluators import comparison_table
 from sdd_eval.statistics.hypothesis_tests import mcnemar, permutations_needed
 from sdd_eval.statistics.statistic import Quantity, mean_of_cells
 from sdd_eval.statistics.sums import SumStatistic, permutation_p_values, swap_indicators
@@ -235,8 +234,7 @@ def test_a_measurement_missing_or_different_in_one_seed_is_listed_as_different(t
 def test_every_pair_of_a_comparison_has_a_label_of_its_own_for_latex(tmp_path):
     runs = [accuracy_run(name, right, 1) for name, right in (("a", 0.5), ("b", 0.6), ("c", 0.7))]
     pairs = compare(study_of(tmp_path, *runs), ["a", "b", "c"]).pairs
-    labels = [re.findall(r"\\label{(.*?)}", comparison_tex(pair)) for pair in pairs]
-    assert len({label for (label,) in labels}) == len(pairs) == 2
+    assert len({comparison_table(pair).name for pair in pairs}) == len(pairs) == 2
 
 
 def test_seeds_of_a_recipe_are_compared_over_seeds(tmp_path):

@@ -403,3 +403,17 @@ imported = "Theirs"
     assert record_of(study).labels == {study.trainings[0].name: "Ours", "imported": "Theirs"}
     with pytest.raises(InputError, match=r"unknown checkpoint of the study 'imported2'"):
         read_study(study_file(text.replace("imported =", "imported2 =")))
+
+
+def test_columns_of_latex_tables_are_metrics_and_labels(study_file, recipe):
+    text = f"""
+columns = ["accuracy", "Ours"]
+{recipe}
+[[train]]
+label = "Ours"
+[[evaluate]]
+evaluator = "accuracy"
+"""
+    assert record_of(read_study(study_file(text))).columns == ("accuracy", "Ours")
+    with pytest.raises(InputError, match=r"line 2: unknown metric, label or checkpoint 'acuracy'"):
+        read_study(study_file(text.replace("accuracy", "acuracy", 1)))

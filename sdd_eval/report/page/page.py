@@ -15,13 +15,15 @@ from sdd_eval.figures.selection import where
 from sdd_eval.metrics.names import display_name
 from sdd_eval.report.drawing.draw import COMPARISON_FIGURES, ReportFigure, file_name
 from sdd_eval.report.drawing.svg import SharedSvg, inline_svg, svg_width
+from sdd_eval.report.latex.grids import headline_tables
+from sdd_eval.report.latex.layout import table_tex
+from sdd_eval.report.latex.selection import Selection
 from sdd_eval.report.runs import RunCollection
 from sdd_eval.report.tables import provenance, sections
 from sdd_eval.report.tables.card import network_cards
 from sdd_eval.report.tables.comparisons import ComparisonSection
 from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.headline import Headline
-from sdd_eval.report.tables.latex import headline_tex
 from sdd_eval.report.tables.paper_comparison import TITLES, PaperRow
 from sdd_eval.report.tables.sections import (
     ProtocolIndex,
@@ -109,7 +111,7 @@ def render_page(content: PageContent) -> str:
         differences=content.differences,
         copies={
             "CSV": to_csv(headline_frame(content.headline)),
-            "LaTeX": headline_tex(content.headline),
+            "LaTeX": "\n".join(map(table_tex, headline_tables(content.headline, Selection()))),
         },
         paper=content.paper,
         paper_titles=TITLES,

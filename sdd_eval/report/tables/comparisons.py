@@ -1,8 +1,7 @@
-"""Comparisons as CSV, LaTeX, terminal and page tables. Nothing is computed here."""
+"""Comparisons as CSV, terminal and page tables. Nothing is computed here."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +15,6 @@ from sdd_eval.comparison.run_statistics import untested_lines
 from sdd_eval.comparison.store import FOLDER, ComparisonSet, load_comparisons
 from sdd_eval.figures.selection import benchmark_order
 from sdd_eval.metrics.formatting import (
-    escaped,
     format_difference,
     format_interval,
     format_p_value,
@@ -25,7 +23,6 @@ from sdd_eval.metrics.formatting import (
 from sdd_eval.metrics.registry import metric
 from sdd_eval.protocol import text_id
 from sdd_eval.report.runs import named_studies
-from sdd_eval.report.tables.latex import tabular
 
 if TYPE_CHECKING:
     import pandas
@@ -145,21 +142,6 @@ def _networks(pair: PairComparison) -> str:
 def family_sizes(pair: PairComparison) -> dict[str, int]:
     """Return the number of tests in each family of a comparison."""
     return {row.family: row.size for row in pair.rows if row.family and row.size is not None}
-
-
-def comparison_tex(pair: PairComparison, family: str = HEADLINE) -> str:
-    """Return the rows of a family as a LaTeX table (booktabs)."""
-    rows = formatted_rows(pair, family_rows(pair, family))
-    lines = [[escaped(cell) for cell in row] for row in rows]
-    title = comparison_title(pair)
-    caption = (
-        f"{title}. Differences are Other minus Base; p is Holm–Bonferroni-adjusted "
-        f"within the family {family} of {family_sizes(pair).get(family, 0)} tests; a direction is "
-        "given if the adjusted p is at most .05 and the interval excludes 0."
-    )
-    # A paper has several of these tables, and each needs a label of its own.
-    label = f"compared-{family}-{hashlib.sha256(title.encode()).hexdigest()[:6]}"
-    return tabular([escaped(heading) for heading in column_titles(pair)], lines, caption, label, 1)
 
 
 @dataclass(frozen=True)

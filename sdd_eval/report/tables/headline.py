@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 Changes = Mapping[tuple[str, str], Difference]
 #: "best" of methods, by training seeds, or "best network", by images.
 Mark = Literal["", "best", "best network"]
+#: When a difference is significant.
+RULE = "Holm–Bonferroni-adjusted p at most .05 and an interval without 0"
 #: What the marks mean.
 MARKS: Mapping[Mark, str] = {
-    "best": "best mean; its lead over every other group is significant over seeds "
-    "(Holm–Bonferroni-adjusted p at most .05 and an interval without 0)",
+    "best": f"best mean; its lead over every other group is significant over seeds ({RULE})",
     "best network": "best of these networks in the study's comparisons on the same images; about "
     "these networks, not the method",
 }
@@ -118,15 +119,18 @@ class Headline:
 
 
 def headline(
-    results: pandas.DataFrame, comparisons: Mapping[str, Sequence[ComparisonSet]] | None = None
+    results: pandas.DataFrame,
+    comparisons: Mapping[str, Sequence[ComparisonSet]] | None = None,
+    columns: Sequence[HeadlineColumn] = (),
 ) -> Headline:
     """Return the headline table; `comparisons` are stored ones by study.
 
+    With `columns`, whose axes are complete, return the table of other numbers by the same rules.
     Differences are those of a stored comparison of the same networks; of several, the one with the
     largest adjusted p-value. Without one, groups of several networks are compared by Welch's test
     over seeds, and p-values are adjusted over all tests of one part of the results.
     """
-    columns, stored = headline_columns(results), comparisons or {}
+    columns, stored = tuple(columns) or headline_columns(results), comparisons or {}
     parts = comparable_results(results)
     rows = (row for part in parts for row in _part_rows(columns, part, stored.get(part.study, ())))
     return Headline(columns, tuple(rows))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sdd_eval.metrics.formatting import (
-    escaped,
     format_difference,
     format_mean,
     format_setting,
@@ -17,7 +16,6 @@ from sdd_eval.metrics.registry import metric
 from sdd_eval.paper import PaperComparison, compare_with_paper
 from sdd_eval.report.runs import StudyRun
 from sdd_eval.report.tables.groups import method_label, recipe_of
-from sdd_eval.report.tables.latex import tabular
 
 if TYPE_CHECKING:
     import pandas
@@ -61,10 +59,3 @@ def _paper_row(entry: PaperComparison) -> PaperRow:
         entry.verdict,
     )
     return PaperRow(cells, "; ".join(entry.reasons))
-
-
-def paper_tex(rows: Sequence[PaperRow]) -> str:
-    """Return the rows as a LaTeX table."""
-    lines = [[escaped(cell) for cell in row.cells] for row in rows]
-    caption = "Numbers of the paper and measured ones (mean ± standard deviation over n seeds)."
-    return tabular([escaped(title) for title in TITLES], lines, caption, "paper", 4)

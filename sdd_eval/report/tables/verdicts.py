@@ -156,7 +156,7 @@ def _verdict_row(
     column: HeadlineColumn, groups: Sequence[HeadlineRow], cells: Sequence[HeadlineCell]
 ) -> VerdictRow:
     measured = [cell for cell in cells if cell.values]
-    notes = [_notes(cell) for cell in measured]
+    notes = [cell_notes(cell) for cell in measured]
     shared = [note for note in notes[0] if all(note in own for own in notes)]
     of_group = {
         (id(row.comparison), row.group): cell for row, cell in zip(groups, cells, strict=True)
@@ -174,7 +174,7 @@ def _verdict_row(
     )
 
 
-def _notes(cell: HeadlineCell) -> list[str]:
+def cell_notes(cell: HeadlineCell) -> list[str]:
     """Return what to know before quoting a number: a subset, unofficial data, runs' warnings."""
     subset = [f"subset: {cell.images:,} images"] if cell.limited else []
     return [*subset, *by_origin(unofficial(cell.data)), *filter(None, [cell.warning])]
@@ -188,7 +188,7 @@ def _verdict_cell(entry: Metric, cell: HeadlineCell, shared: Sequence[str]) -> V
     if len(cell.values) == 1 and not math.isnan(low):
         of_level = f" ({100 * level:g} %)" if level != LEVEL else ""
         interval = format_interval(entry, low, high) + of_level
-    notes = tuple(note for note in _notes(cell) if note not in shared)
+    notes = tuple(note for note in cell_notes(cell) if note not in shared)
     return VerdictCell(cell, format_mean(entry, cell.summary, unit=True), interval, notes)
 
 

@@ -1,0 +1,1 @@
+"""LaTeX tables that fit the columns of a paper, and its numbers as commands."""

@@ -1,0 +1,128 @@
+"""Cells, captions and notes of tables of headline numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from sdd_eval.metrics.formatting import MISSING, format_mean, format_number
+from sdd_eval.report.latex.layout import TexCell
+from sdd_eval.report.tables.columns import HeadlineColumn, settings_label
+from sdd_eval.report.tables.headline import MARKS, RULE, HeadlineCell
+from sdd_eval.report.tables.verdicts import cell_notes
+
+#: Axes whose values rows or headings of a table name.
+SHOWN = ("corruption", "severity", "outliers")
+#: A number of a table: its column and its cell.
+Number = tuple[HeadlineColumn, HeadlineCell]
+
+
+def tex_cell(number: Number | None) -> TexCell:
+    """Return mean and standard deviation over seeds; of a single network, its interval below."""
+    if number is None:
+        return TexCell(MISSING)
+    column, cell = number
+    text = format_mean(column.entry, cell.summary).replace(" ± ", "±")
+    low, high = (format_number(column.entry, end) for end in cell.intervals[0][:2])
+    interval = "" if len(cell.values) > 1 or MISSING in (low, high) else f"[{low}, {high}]"
+    sign = "†" if cell.mark == "best network" else ""
+    return TexCell(text, bool(cell.mark), sign, interval)
+
+
+def title(column: HeadlineColumn) -> str:
+    """Return the heading of a column, with the direction of better values."""
+    return f"{column.title} {column.arrow}".strip()
+
+
+def details(numbers: Sequence[Number]) -> str:
+    """Return the sentence of a caption after its subject: seeds, images, units and settings.
+
+    The numbers are all measured ones.
+    """
+    columns = list({id(column): column for column, _ in numbers}.values())
+    spread = _spread([cell for _, cell in numbers])
+    what = f"{spread} on {_images(numbers)}, {in_percent(columns)}"
+    return "; ".join([what, *_settings(columns)]) + "."
+
+
+def _settings(columns: Sequence[HeadlineColumn]) -> list[str]:
+    """Return the settings of metrics in words, those of all metrics without their names."""
+    titles: dict[str, list[str]] = {}
+    for column in columns:
+        at = {axis: value for axis, value in column.at.items() if axis not in SHOWN}
+        settings = settings_label(dataclasses.replace(column, at=at))
+        titles.setdefault(settings, []).append(column.title)
+    if len(titles) == 1:
+        return list(filter(None, titles))
+    return [f"{', '.join(dict.fromkeys(own))}: {text}" for text, own in titles.items() if text]
+
+
+def _spread(cells: Sequence[HeadlineCell]) -> str:
+    seeds = sorted({len(cell.values) for cell in cells})
+    known = [one for cell in cells for one in cell.intervals if len(cell.values) == 1]
+    levels = sorted({f"{100 * level:g} %" for low, _, level in known if not math.isnan(low)})
+    intervals = f"{' or '.join(levels)} interval in brackets" if levels else ""
+    if seeds[-1] <= 1:
+        return f"one network each{intervals and f', {intervals}'}"
+    counts = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    single = f" (of one network its {intervals})" if intervals else ""
+    return f"mean ± standard deviation over {counts} seeds{single}"
+
+
+def _images(numbers: Sequence[Number]) -> str:
+    """Return the number of test images, and the metrics that have another one."""
+    counts = Counter(cell.images for _, cell in numbers)
+    (common, _), *others = counts.most_common()
+    titles = {
+        count: ", ".join(
+            dict.fromkeys(column.title for column, cell in numbers if cell.images == count)
+        )
+        for count, _ in others
+    }
+    also = "; ".join(f"{names}: {count:,}" for count, names in titles.items())
+    return f"{common:,} test images{also and f' ({also})'}"
+
+
+def in_percent(columns: Iterable[HeadlineColumn]) -> str:
+    """Return which metrics are in percent.
+
+    >>> from sdd_eval.report.tables.columns import COLUMNS
+    >>> in_percent(COLUMNS[:2]), in_percent(COLUMNS[:1]), in_percent(COLUMNS[1:2])
+    ('in % but ECE', 'in %', 'ECE as a fraction')
+    """
+    known = {column.title: column.entry for column in columns}
+    others = [name for name, entry in known.items() if not entry.percent]
+    if len(others) < len(known):
+        return " ".join(["in %", *(["but", " and ".join(others)] if others else [])])
+    return " and ".join(f"{name} as a {known[name].unit}" for name in others)
+
+
+def notes(numbers: Sequence[Number], groups: int, hidden: int = 0) -> Iterator[str]:
+    """Yield what bold type means, and what to know before quoting a number.
+
+    `groups` are shown side by side; of the study's groups, `hidden` are not shown.
+    """
+    cells = [cell for _, cell in numbers]
+    used = {cell.mark for cell in cells}
+    for sign, mark in (("Bold", "best"), ("†", "best network")):
+        if mark in used:
+            yield f"{sign}: {MARKS[mark]}."
+    if not used & {*MARKS} and groups > 1:
+        tested = any(cell.change and cell.change.verdict for cell in cells)
+        yield (
+            f"No number is bold: none leads over every other group with {RULE}."
+            if tested
+            else "No number is bold: the differences were not tested."
+        )
+    if hidden:
+        yield f"“Every other group” includes {hidden} of the study that the table does not show."
+    subjects: dict[str, list[str]] = {}
+    for column, cell in numbers:
+        for note in cell_notes(cell):
+            subjects.setdefault(note, []).append(column.title)
+    everything = {column.title for column, _ in numbers}
+    for note, names in subjects.items():
+        of_some = "" if {*names} == everything else f"{', '.join(dict.fromkeys(names))}: "
+        yield f"{of_some}{note}."
