@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from sdd_eval.records import RUN_FORMAT, Measurement, ModelSpec, Recipe, Run, with_present_names
+from sdd_eval.provenance import RunProvenance
+from sdd_eval.records import Measurement, ModelSpec, Recipe, Run, with_present_names
 from sdd_eval.type_errors import shown
 
 #: Units of numbers that count something.
@@ -25,20 +26,30 @@ _hints = functools.cache(typing.get_type_hints)
 def invalid(run: Run) -> str:
     """Return why a run is invalid, or an empty string.
 
-    >>> invalid(Run("c", "", "digits", "", "accuracy", 1, {}, None, 10, (), format=99))
-    'format 99, which is not 1 or 2'
+    >>> invalid(Run("c", "", "digits", "", "accuracy", 1, {}, None, -10, ()))
+    '-10 images with limit None'
     """
-    if not 1 <= run.format <= RUN_FORMAT:
-        known = " or ".join(map(str, range(1, RUN_FORMAT + 1)))
-        return f"format {run.format}, which is not {known}"
     sizes = (run.n, 1 if run.limit is None else run.limit)
     if not 0 <= run.n <= MOST_IMAGES or not 1 <= sizes[1] <= MOST_IMAGES:
         return f"{shown(run.n)} images with limit {shown(run.limit)}"
     if _is_deep((run.settings, run.provenance.stored())):
         return f"settings or provenance nested more than {DEEPEST} times"
+    for name, count in _counts(run.provenance).items():
+        if count is not None and not 0 <= count <= LARGEST:
+            return f"{count:g} {name} in its provenance"
     recipe = with_present_names(Recipe, run.provenance.recipe or {})
     wrong = _wrong_field(Recipe, recipe) or _wrong_field(ModelSpec, run.provenance.model or {})
     return wrong or next(filter(None, map(_invalid_number, run.measurements)), "")
+
+
+def _counts(provenance: RunProvenance) -> dict[str, float | None]:
+    """Return the numbers of things in the provenance of a run, by what they count."""
+    counts: dict[str, float | None] = {
+        name: getattr(provenance, name) for name in ("threads", "resumed", "batch_size", "seconds")
+    }
+    for name, facts in provenance.data.items():
+        counts |= {f"images of {name}": facts.images, f"classes of {name}": facts.classes}
+    return counts
 
 
 def _wrong_field(kind: Any, values: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ from sdd_eval.former_arrays import structured
 from sdd_eval.former_names import current_run
 from sdd_eval.records import Recipe, Record, Run, decode, encode, with_present_names
 from sdd_eval.run_validity import invalid
+from sdd_eval.type_errors import shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,11 +82,17 @@ def write_record(path: Path, record: Any) -> None:
 
 
 def read_record(path: Path, kind: type[Record]) -> Record:
-    """Read a record that `write_record` wrote; raise InputError if it is missing or invalid."""
+    """Read a record that `write_record` wrote.
+
+    Raises:
+        InputError: the file is missing, is no such record, or is of an unknown format.
+    """
     if path.exists() and not path.is_file():
         raise InputError(f"{path} is not a file")
     try:
-        return decode(kind, msgspec.json.decode(path.read_bytes()), str(path))
+        data = msgspec.json.decode(path.read_bytes())
+        _check_format(path, kind, data)
+        return decode(kind, data, str(path))
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
     except OSError as error:
@@ -94,6 +101,17 @@ def read_record(path: Path, kind: type[Record]) -> Record:
         raise InputError(f"{path} is not JSON: {one_line(error)}") from error
     except RecursionError as error:
         raise InputError(f"{path} is nested too deeply") from error
+
+
+def _check_format(path: Path, kind: Any, data: Any) -> None:
+    """Raise InputError for a record of an unknown format, whose other fields may mean anything."""
+    newest: Any = next((f.default for f in dataclasses.fields(kind) if f.name == "format"), None)
+    if newest is None or not isinstance(data, Mapping):
+        return
+    version = data.get("format", 1)
+    if type(version) is not int or not 1 <= version <= newest:
+        known = " or ".join(map(str, range(1, newest + 1)))
+        raise InputError(f"{path} has format {shown(version)}; this version reads format {known}")
 
 
 def key_of(parts: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sdd_eval import store
 from sdd_eval.errors import InputError, unknown_name
-from sdd_eval.records import FORMAT, Card
+from sdd_eval.records import Card
 
 CARD = "card.json"
 WEIGHTS = "weights.safetensors"
@@ -46,7 +46,4 @@ def read_card(checkpoint: str | Path) -> Card:
     path = Path(checkpoint) / CARD
     if not path.is_file():
         raise InputError(f"{checkpoint} is not a checkpoint: it has no {CARD}")
-    card = store.read_record(path, Card)
-    if card.format != FORMAT:
-        raise InputError(f"{path} has format {card.format}; this version reads format {FORMAT}")
-    return card
+    return store.read_record(path, Card)

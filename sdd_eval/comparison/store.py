@@ -111,7 +111,7 @@ def load_comparisons(study: Path) -> tuple[list[ComparisonSet], list[str]]:
             manifest = store.read_record(path, ComparisonManifest)
             pairs = tuple(_read_pairs(study, manifest.pairs))
         except InputError as error:
-            unreadable.append(str(error))
+            unreadable.append(f"{path.stem}: {error}")
             continue
         comparison = ComparisonSet(manifest.name, pairs, manifest.without)
         outdated = _outdated(study, manifest, comparison)

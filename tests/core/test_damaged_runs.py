@@ -100,6 +100,8 @@ def test_a_file_that_is_no_run_is_named_with_the_reason(content, message, tmp_pa
         (("n",), 10**15, "10{15} images with limit"),
         (("limit",), 0, "images with limit 0"),
         (("settings",), {"a": json.loads("[" * 60 + "]" * 60)}, "nested more than 30 times"),
+        (("provenance", "data", "digits", "images"), -4, "-4 images of digits in its provenance"),
+        (("provenance", "seconds"), -1.5, "-1.5 seconds in its provenance"),
         (("provenance", "card", "dataset"), [1], "a Recipe whose dataset is \\[1\\]"),
         (("provenance", "model", "classes"), "ten", "a ModelSpec whose classes is 'ten'"),
     ],
@@ -108,6 +110,15 @@ def test_values_that_no_evaluation_writes_are_refused(place, value, message, tmp
     content = json.loads(ACCURACY.read_text())
     (tmp_path / "run.json").write_text(json.dumps(replaced(content, place, value)))
     with pytest.raises(InputError, match=message):
+        read_run(tmp_path / "run.json")
+
+
+@pytest.mark.parametrize("version", [99, 3, 0, True, "2", None])
+def test_a_run_of_an_unknown_format_is_refused_whatever_else_it_holds(version, tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"format": version, "numbers": {"a": 1}}))
+    with pytest.raises(
+        InputError, match=r"run\.json has format \S+; this version reads format 1 or 2"
+    ):
         read_run(tmp_path / "run.json")
 
 

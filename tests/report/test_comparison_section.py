@@ -140,11 +140,19 @@ def test_an_outdated_comparison_is_reported(synthetic, over_seeds):
     assert "A comparison of study study (Comparison by sdd-eval compare) is outdated" in warnings[0]
 
 
-def test_an_unreadable_comparison_is_reported(over_seeds):
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ('"format": 99', "has format 99; this version reads format 1"),
+        ('"format": 1,', "is not JSON"),
+    ],
+)
+def test_an_unreadable_comparison_is_reported_by_name(changed, reason, over_seeds):
     study, names = over_seeds
     shown(study, names)
     (path,) = (study / "comparisons/pairs").glob("*.json")
-    path.write_text("{")
+    path.write_text(path.read_text().replace('"format": 1', changed))
     section, warnings = comparison_sections([study], tidy(read_runs([study]).runs), study)
     assert section == []
     assert warnings[0].startswith("A comparison could not be read and was skipped")
+    assert f"{path.name} {reason}" in warnings[0]
