@@ -188,7 +188,10 @@ def _block_scores(block: Floats) -> Floats:
 
 AREAS = ("aurc", "aurc_excess", "augrc")
 AUROC_METRIC, FPR_METRIC = "misclassification_auroc", "misclassification_fpr_at_95_tpr"
-COVERAGE = "coverages at which a score test leaves the risk open (Wilson's, inverted)"
+COVERAGE = (
+    "thresholds at which a score test leaves the risk open, Wilson interval of the share accepted, "
+    "square-and-add"
+)
 AREA = "Wilson interval, effective number of images by the influence function"
 ONE_SIDED = "fewer than 2 images are {}"
 MEAN_COVERAGE = "no method covers a mean of coverages at a risk"

@@ -130,7 +130,7 @@ def test_a_set_that_is_not_a_corruption_of_the_test_set_is_refused(subject, imag
         Selective("noise_c").collect(other)
 
 
-def test_the_interval_of_a_coverage_follows_from_wilsons_interval_of_the_risk():
+def test_the_interval_of_a_coverage_follows_from_wilsons_intervals_of_the_risk_and_the_share():
     random = np.random.default_rng(0)
     sure = random.normal(0, 1, 2000).round(2)  # with ties
     correct = random.random(2000) < 1 / (1 + np.exp(-2.5 * sure - 2))
@@ -143,7 +143,10 @@ def test_the_interval_of_a_coverage_follows_from_wilsons_interval_of_the_risk():
     surely = max(k for k, (_, high) in around.items() if high <= 0.05)
     perhaps = max(k for k, (low, _) in around.items() if low <= 0.05)
     for row in measurements:
-        assert (row.low, row.high) == (surely / 2000, perhaps / 2000)
+        low, high = (float(end) - row.value for end in wilson(row.value, 2000))
+        below = np.hypot(surely / 2000 - row.value, low)
+        above = np.hypot(perhaps / 2000 - row.value, high)
+        assert (row.low, row.high) == pytest.approx((row.value - below, row.value + above))
         assert 0 < row.low < row.value < row.high < 1
         assert "same network, new images" in row.interval
 

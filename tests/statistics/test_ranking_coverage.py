@@ -158,6 +158,23 @@ def test_intervals_of_averages_over_sets_have_their_coverage():
     assert min(shares.values()) >= LOWEST, shares
 
 
+def test_coverages_at_a_risk_have_intervals_where_scores_tell_wrong_images_well():
+    """The threshold hardly varies then, but the share of images above it does."""
+    metric, random, covered = "coverage_at_5_percent_risk", np.random.default_rng(6), []
+    for _ in range(TRIALS):
+        sure = random.random(400) < 0.6  # two tied groups
+        correct = random.random(400) < np.where(sure, 0.99, 0.3)
+        ends = of_cells(metric, (sure * 1.0, correct))
+        covered.append(ends.low <= 0.6 <= ends.high)
+    assert np.mean(covered) >= LOWEST
+
+
+def test_a_coverage_of_one_is_not_certain_with_few_images():
+    ends = of_cells("coverage_at_5_percent_risk", (np.arange(200.0), np.ones(200, dtype=bool)))
+    assert ends.high == 1
+    assert 0.95 < ends.low < 1
+
+
 def renderings(random, n):
     """Scores and correctness of images in three renderings that are right and wrong together."""
     ease, cells = random.normal(0, 1, n), []

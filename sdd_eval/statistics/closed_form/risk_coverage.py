@@ -155,21 +155,21 @@ def _from_here(values: Floats) -> Floats:
 def coverage_bounds(accepted: Floats, wrong: Floats, risk: float, level: float = LEVEL) -> Bounds:
     """Return the coverage at a risk, the largest share that may be accepted, with its interval.
 
-    By inverting the score test of Wilson's interval: it runs from the last threshold whose share of
-    wrong images is significantly below the risk to the last where it is not significantly above.
-    The lower end is the guarantee of Geifman and El-Yaniv (2017), "Selective classification for
-    deep neural networks". A share too small to be sure of any accepted image is never excluded.
+    Two errors, joined by square-and-add. The threshold: from the last one whose share of wrong
+    images is significantly below the risk, by the score test of Wilson's interval (the guarantee of
+    Geifman and El-Yaniv 2017, "Selective classification for deep neural networks"), to the last
+    one where it is not significantly above. And the share of images above it, by Wilson's interval.
+    The two are uncorrelated, as wrong − risk has the mean 0 among the accepted images.
 
-    In simulations (1,000 and 10,000 images, coverages of .24 to .57) 95 % intervals covered in 93
-    to 97 % of samples; in 98 % where less than one accepted image is wrong.
+    In 300 samples each of 200 to 10,000 images (accuracies of .5 to .99; normal scores of right and
+    wrong images 0 to 6 standard deviations apart) the lowest coverage of 95 % intervals was .93.
 
     `accepted` images are at or above each threshold (k,), all images at the last, and `wrong` of
     these are wrong; `risk` is a fraction within (0, 1).
 
-    >>> coverage_bounds(np.array([50.0, 100, 200]), np.array([0.0, 1, 40]), risk=0.05)[:3]
-    (0.5, 0.0, 0.5)
-    >>> coverage_bounds(np.array([1.0, 200]), np.array([1.0, 90]), risk=0.05)[:2]
-    (0.0, 0.0)
+    >>> bounds = coverage_bounds(np.array([50.0, 100, 200]), np.array([0.0, 1, 40]), risk=0.05)
+    >>> [round(end, 3) for end in bounds[:3]]
+    [0.5, 0.0, 0.569]
     """
     images, excess = accepted[-1], wrong - accepted * risk
     margin = normal_quantile(level) * np.sqrt(accepted * risk * (1 - risk))
@@ -178,5 +178,9 @@ def coverage_bounds(accepted: Floats, wrong: Floats, risk: float, level: float =
         float(accepted[allowed].max(initial=0) / images)
         for allowed in (np.round(excess, 9) <= 0, excess <= -margin, excess <= margin)
     )
-    unseen = float(1 - ((1 - level) / 2) ** (1 / images))  # 0 is not sure
-    return Bounds(value, low, max(high, unseen))
+    near_low, near_high = map(float, wilson(value, images, level))
+    return Bounds(
+        value,
+        max(0.0, value - math.hypot(value - low, value - near_low)),
+        min(1.0, value + math.hypot(high - value, near_high - value)),
+    )
