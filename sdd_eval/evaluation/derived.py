@@ -7,7 +7,7 @@ is computed when a study is read, and is not stored.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from msgspec import structs
@@ -27,8 +27,9 @@ def derived_runs(runs: Sequence[Run]) -> Iterator[tuple[int, Run]]:
     """Yield runs of accuracy that are missing, each with the index of the run it is derived from.
 
     A run is derived if its evaluator has a true attribute `stores_logits`, and no run measured the
-    accuracy of the same weights on the same images; of several such runs, from the newest. Its
-    provenance names the evaluator in `derived_from`. Runs with damaged arrays are skipped.
+    accuracy of the same weights on as many of the same images; of several such runs, from the
+    newest. Its provenance names the evaluator in `derived_from`. Runs with damaged arrays are
+    skipped.
     """
     measured: dict[tuple[str, ...], set[Subset]] = {}
     for run in runs:
@@ -39,7 +40,7 @@ def derived_runs(runs: Sequence[Run]) -> Iterator[tuple[int, Run]]:
     candidates.sort(key=lambda one: one[1].limit is not None)
     for index, run in candidates:
         known = measured.setdefault(_network_and_data(run), set())
-        if known.isdisjoint({_subset(run), (None, None)}) and (derived := _derived(run)):
+        if not _contained(_subset(run), known) and (derived := _derived(run)):
             known.add(_subset(run))
             yield index, derived
 
@@ -50,6 +51,15 @@ def _network_and_data(run: Run) -> tuple[str, ...]:
 
 def _subset(run: Run) -> Subset:
     return run.limit, None if run.limit is None else run.provenance.seed
+
+
+def _contained(subset: Subset, known: Iterable[Subset]) -> bool:
+    """Return whether as many images as in a subset are known: all, or a subset of its seed."""
+    size, seed = subset
+    return any(
+        most is None or (size is not None and size <= most and seed == other)
+        for most, other in known
+    )
 
 
 def _stores_logits(run: Run) -> bool:

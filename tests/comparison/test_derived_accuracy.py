@@ -74,6 +74,10 @@ def test_a_subset_is_not_used_where_all_images_were_evaluated(made: Any) -> None
     assert not [*derived_runs([subset, made(1, Accuracy())])]
     ((_, derived),) = derived_runs([subset])
     assert derived.limit == 200
+    assert not [*derived_runs([subset, made(1, Accuracy(), limit=201)])], (
+        "more images were measured"
+    )
+    assert [*derived_runs([subset, made(1, Accuracy(), limit=199)])]
 
 
 def test_runs_without_logits_give_no_accuracy(made: Any) -> None:
