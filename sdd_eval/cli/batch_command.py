@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,6 +28,9 @@ from sdd_eval.errors import InputError
 from sdd_eval.store import run_paths, write_record
 from sdd_eval.validation import FROM_1, bounded
 
+#: How many jobs may run at the same time.
+JOBS = FROM_1.at_most(1024, "each takes a process with memory of its own")
+
 #: The file in a study's folder with the tracebacks of failed jobs.
 FAILURES = "failures.txt"
 #: The file in a study's folder with the comparisons of its file.
@@ -39,11 +42,14 @@ _SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class RayFlags:
+class EngineFlags:
     """Where jobs run."""
 
+    jobs: int = bounded(1, JOBS)
+    """Trainings and evaluations at a time, each in a process with one CPU thread unless --threads
+    is given; several small networks share a GPU."""
     engine: Literal["local", "ray"] = "local"
-    """local: one job after the other in this process; ray: one core or GPU per job of a cluster."""
+    """local: on this machine; ray: one core or GPU per job of a cluster."""
     address: str | None = None
     """Address of the Ray cluster; default: $RAY_ADDRESS, else a cluster on this machine."""
 
@@ -64,7 +70,7 @@ class Flags:
     """Seeds that replace those of the study file."""
     storage: CachedStorage = field(default_factory=CachedStorage)
     compute: Compute = field(default_factory=Compute)
-    cluster: RayFlags = field(default_factory=RayFlags)
+    engine: EngineFlags = field(default_factory=EngineFlags)
     output: Verbosity = field(default_factory=Verbosity)
 
 
@@ -95,6 +101,7 @@ def run(arguments: Sequence[str]) -> int:
     )
     study = studies.read_study(file, small=flags.small, seeds=flags.seeds, lookup=lookup)
     workspace = workspace_of(flags, study, device, flags.limit)
+    workspace = replace(workspace, threads=_threads(flags))
     planned = studies.plan(studies.jobs_of(study), workspace)
     say(": ".join(filter(None, (study.name, study.title))))
     for line in studies.warnings(study):
@@ -105,7 +112,7 @@ def run(arguments: Sequence[str]) -> int:
     blocked = (p for p in planned if p.state == "blocked" and not p.needs_blocked)
     for reason, count in Counter(job.note for job in blocked).items():
         say(f"note: {count} job{'s' if count > 1 else ''} will fail: {reason}")
-    outcomes = run_planned(study, workspace, planned, flags.cluster)
+    outcomes = run_planned(study, workspace, planned, flags.engine)
     print_outcome(study, workspace, outcomes)
     gated = _gated(study, workspace)
     return gate.exit_code(gated) if all(outcome.succeeded for outcome in outcomes) else 1
@@ -136,15 +143,23 @@ def run_quickstart(arguments: Sequence[str]) -> int:
 def _device(flags: Flags) -> str:
     """Return the device of the jobs; the nodes of a cluster decide whether they have GPUs."""
     device = flags.compute.device
-    if flags.cluster.engine == "local":
-        if flags.cluster.address is not None:
+    if flags.engine.engine == "local":
+        if flags.engine.address is not None:
             raise InputError("--address is the address of a Ray cluster; it needs --engine ray")
-        return prepare_device(device, flags.compute.threads)
+        return prepare_device(device, _threads(flags))
+    if flags.engine.jobs > 1:
+        raise InputError("--jobs is for this machine; with --engine ray the cluster decides")
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"--device is {device}; for the jobs of a cluster use auto, cpu or cuda")
     studies.require_ray()
     prepare_device("cpu", flags.compute.threads)
     return device
+
+
+def _threads(flags: Flags) -> int | None:
+    """Return the threads of a job: one if several run at a time and no number is given."""
+    several = flags.engine.jobs > 1
+    return 1 if several and flags.compute.threads is None else flags.compute.threads
 
 
 def workspace_of(
@@ -168,7 +183,7 @@ def run_planned(
     study: studies.Study,
     workspace: studies.Workspace,
     planned: Sequence[studies.Planned],
-    cluster: RayFlags | None = None,
+    engine: EngineFlags | None = None,
     compared: Sequence[str] = (),
 ) -> list[studies.JobOutcome]:
     """Run the jobs, the comparisons of the study file or of named checkpoints, and the report."""
@@ -179,14 +194,17 @@ def run_planned(
     compares = bool(study.compare) or len(compared) > 1
     total = sum(seconds.values()) + _SECONDS * (1 + compares)
     with cli.Overall(total, len(jobs) + 1 + compares) as bar:
-        if cluster and cluster.engine == "ray":
+        engine = engine or EngineFlags()
+        if engine.engine == "ray":
 
             def on_outcome(outcome: studies.JobOutcome) -> None:
                 bar.over(outcome.label, seconds.get(outcome.key, 0.0), outcome.seconds)
 
             outcomes = studies.run_on_ray(
-                jobs, workspace, address=cluster.address, on_outcome=on_outcome
+                jobs, workspace, address=engine.address, on_outcome=on_outcome
             )
+        elif engine.jobs > 1 and sum(plan.state != "done" for plan in planned) > 1:
+            outcomes = studies.run_concurrently(jobs, workspace, seconds, bar, engine.jobs)
         else:
             outcomes = studies.run_jobs(jobs, workspace, seconds, bar)
         if compares:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import sys
 import threading
@@ -40,9 +41,9 @@ class Bar(contextlib.AbstractContextManager["Bar"]):
     terminal, a thread prints a line from time to time, whether or not anything advances.
     """
 
-    def __init__(self, prefix: str = "", unit: str = "") -> None:
-        """Set the prefix of every label, and what is counted, e.g. images."""
-        self._prefix, self._unit = prefix, unit
+    def __init__(self, prefix: str = "", unit: str = "", row: int | None = None) -> None:
+        """Set the prefix of every label, what is counted, e.g. images, and the terminal's row."""
+        self._prefix, self._unit, self._row = prefix, unit, row
         self._label, self._done, self._total, self._note = "", 0, 0, ""
         self._begin = self._task_begin = time.monotonic()
         self._first: tuple[float, int] | None = None
@@ -112,6 +113,7 @@ class Bar(contextlib.AbstractContextManager["Bar"]):
             desc=f"{self._prefix}{self._label}",
             unit=f" {self._unit}" if self._unit else "",
             unit_scale=True,
+            position=self._row,
             leave=False,
             dynamic_ncols=True,
             disable=self._quiet or not self._terminal,
@@ -138,6 +140,7 @@ class Overall(Bar):
         self._jobs, self._ended, self._reached = jobs, 0, 0.0
         self._job_start, self._job_seconds, self._one_piece = 0.0, 0.0, False
         self._drawn = -DRAW_INTERVAL
+        self._running: dict[int, RunningJob] = {}
         self._describe("")
         self._bar = tqdm(
             total=seconds,
@@ -155,6 +158,34 @@ class Overall(Bar):
         self._describe(label)
         yield
         self._end(label, self._job_start + seconds, time.monotonic() - self._begin)
+
+    def begin(self, label: str, seconds: float, one_piece: bool = False) -> RunningJob:
+        """Begin one of several jobs that run at the same time, on a row of its own."""
+        row = next(row for row in itertools.count(1) if row not in self._running)
+        self._running[row] = RunningJob(self, label, seconds, one_piece, row)
+        return self._running[row]
+
+    def line(self) -> str:
+        """Return the line of the job, or of each if several run at the same time."""
+        lines = [job.line() for job in self._running.values()]
+        return "\n".join(f"{self._prefix}{line}" for line in lines) or super().line()
+
+    def __exit__(self, *exception: object) -> None:
+        """Remove all bars from the screen."""
+        for job in self._running.values():
+            job.__exit__()
+        super().__exit__(*exception)
+
+    def ended(self, job: RunningJob, took: float | None) -> None:
+        """Take one of several jobs off the screen, and count it as ended if it ran."""
+        self._running = {row: other for row, other in self._running.items() if other is not job}
+        job.__exit__()
+        if took is not None:
+            self._end(job.name, self._reached + job.left, took)
+
+    def moved(self, seconds: float) -> None:
+        """Count a part of the expected time of one of several jobs as done."""
+        self._move(self._reached + seconds)
 
     def over(self, label: str, seconds: float, took: float) -> None:
         """Count a job that ran elsewhere, with its expected and its actual time."""
@@ -200,3 +231,26 @@ class Overall(Bar):
         assert self._bar is not None
         self._bar.update(max(0.0, seconds - self._reached))
         self._reached = max(self._reached, seconds)
+
+
+class RunningJob(Bar):
+    """The bar of one of several jobs that run at the same time."""
+
+    def __init__(
+        self, overall: Overall, name: str, seconds: float, one_piece: bool, row: int
+    ) -> None:
+        """Set the bar of all jobs, the job with its expected time, and its row."""
+        super().__init__(f"{name} · ", row=row)
+        self.name, self.left = name, seconds
+        self._overall, self._seconds = overall, seconds if one_piece else 0.0
+
+    def advance(self, units: int = 1, note: str = "") -> None:
+        """Count further units; a job of a single task moves the bar of all jobs, too."""
+        super().advance(units, note)
+        done = min(self._seconds * units / max(1, self._total), self.left)
+        self.left -= done
+        self._overall.moved(done)
+
+    def end(self, took: float | None) -> None:
+        """Count the job as ended after so many seconds; None if it did not run."""
+        self._overall.ended(self, took)

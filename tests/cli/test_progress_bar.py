@@ -125,3 +125,33 @@ def test_a_bar_does_not_count_an_earlier_run_into_its_speed(monkeypatch):
     shown = [text for text in screen.getvalue().split("\r") if "50%" in text][-1]
     assert "images/s" in shown
     assert "k images/s" not in shown
+
+
+def test_each_of_several_running_jobs_has_a_line(clock, capsys):
+    bar = Overall(100.0, 3)
+    one, other = bar.begin("train a", 60.0, one_piece=True), bar.begin("train b", 30.0)
+    clock.now += 5
+    one.start("a on birds", 1000)
+    one.advance(100)
+    clock.now += 10
+    one.advance(100, "epoch 1/5")
+    assert bar.line().splitlines() == [
+        "[1/3] train a · a on birds: 200 of 1,000, 10.0/s, 01:20 left epoch 1/5",
+        "[1/3] train b · running for 00:15",
+    ]
+    other.end(15.0)
+    assert capsys.readouterr().err == "[1/3] train b: 15.0 s\n"
+    assert bar.line().startswith("[2/3] train a")
+
+
+def test_the_bar_of_all_jobs_counts_each_job_once(clock):
+    bar = Overall(100.0, 3)
+    one, other = bar.begin("train a", 60.0, one_piece=True), bar.begin("train b", 30.0)
+    one.start("a on birds", 1000)
+    one.advance(500)
+    assert bar._reached == pytest.approx(30.0)
+    other.end(15.0)
+    one.end(20.0)
+    assert bar._reached == pytest.approx(90.0)
+    bar.begin("train c", 10.0).end(None)
+    assert bar._reached == pytest.approx(90.0)
