@@ -185,8 +185,12 @@ def run_planned(
     planned: Sequence[studies.Planned],
     engine: EngineFlags | None = None,
     compared: Sequence[str] = (),
+    images: bool = True,
 ) -> list[studies.JobOutcome]:
-    """Run the jobs, the comparisons of the study file or of named checkpoints, and the report."""
+    """Run the jobs, the comparisons of the study file or of named checkpoints, and the report.
+
+    Without `images` the page has no pictures.
+    """
     write_record(workspace.study / studies.RECORD, studies.record_of(study))
     jobs = [plan.job for plan in planned]
     seconds = {plan.job.key: plan.seconds for plan in planned}
@@ -211,7 +215,7 @@ def run_planned(
             outcomes += _failure("compare", partial(compare, workspace.study), bar)
         studies.write_failures(workspace.study / FAILURES, outcomes)
         with bar.job("report", _SECONDS):
-            _report(workspace.study, bar)
+            _report(images, workspace.study, bar)
     return outcomes
 
 
@@ -245,10 +249,10 @@ def _compare_named(checkpoints: Sequence[str], study: Path, bar: cli.Overall) ->
         report.write_comparison(study, result, families, figures=False)
 
 
-def _report(study: Path, bar: cli.Overall) -> None:
+def _report(images: bool, study: Path, bar: cli.Overall) -> None:
     """Write the report, unless it is up to date or there is no run."""
-    if run_paths(study) and report.current_report(study) is None:
-        report.write_report(study, progress=bar)
+    if run_paths(study) and report.current_report(study, images=images) is None:
+        report.write_report(study, progress=bar, images=images)
 
 
 def _plan_table(planned: Sequence[studies.Planned]) -> str:

@@ -85,6 +85,9 @@ class Output(Verbosity):
 
     json: bool = False
     """Print one JSON document with the runs and the path of the page instead of a table."""
+    images: bool = True
+    """Show pictures of test images on the page: mistakes, accepted outliers, corruptions and
+    attacks."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,8 @@ def run(arguments: Sequence[str]) -> int:
     notes = [f"note: {plan.job.label} is left out: {plan.note}" for plan in blocked]
     possible = [plan for plan in planned if plan.state != "blocked"]
     names = dict.fromkeys(Path(evaluation.checkpoint).name for evaluation in study.evaluations)
-    outcomes = run_planned(study, workspace, possible, compared=tuple(names))
+    options: Any = {"compared": tuple(names), "images": flags.output.images}
+    outcomes = run_planned(study, workspace, possible, **options)
     if flags.output.json:
         print(json.dumps(_document(study, workspace), indent=1, ensure_ascii=False))
     else:

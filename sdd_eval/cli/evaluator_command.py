@@ -138,6 +138,7 @@ def _request(flags: Any, command: str) -> evaluation.Request:
         fold=getattr(inference, "fold", False),
         tf32=getattr(inference, "tf32", False),
         cache=evaluation.outputs_folder(storage.cache),
+        pictures=True,
     )
 
 

@@ -57,7 +57,7 @@ def evaluate_logits(flags: Any) -> int:
                 command=command_line(),
             )
             runs.append(encode(run))
-    page = report.write_report(study)
+    page = report.write_report(study, images=flags.output.images)
     if flags.output.json:
         print(
             json.dumps({"page": str(page.absolute()), "runs": runs}, indent=1, ensure_ascii=False)

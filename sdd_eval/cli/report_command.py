@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sdd_eval import cli, report
 from sdd_eval.cli.flags import Reports, Studies, Threads, parse
@@ -22,6 +23,8 @@ class Flags:
     """Widths and fonts: `cvpr`, `icml`, `neurips`, `plain`, or a matplotlib style file."""
     columns: tuple[str, ...] = ()
     """Metrics and methods that the LaTeX tables show, in this order; default: all."""
+    images: bool = True
+    """Show pictures of test images: mistakes, accepted outliers, corruptions and attacks."""
     storage: Reports = field(default_factory=Reports)
     compute: Threads = field(default_factory=Threads)
     output: Verbosity = field(default_factory=Verbosity)
@@ -36,8 +39,7 @@ def run(arguments: Sequence[str]) -> int:
     for study in flags.study or ("default",):
         with cli.Bar(f"{study}: ") as bar:
             folder = flags.storage.reports / study
-            page = report.write_report(
-                folder, style=flags.style, progress=bar, columns=flags.columns
-            )
+            options: Any = {"columns": flags.columns, "images": flags.images}
+            page = report.write_report(folder, style=flags.style, progress=bar, **options)
         print(page)
     return 0

@@ -58,6 +58,8 @@ class Request:
     """Let a GPU compute in TF32, except for gradients."""
     cache: Path | None = None
     """Folder in which logits and features are stored between evaluations; None stores nothing."""
+    pictures: bool = False
+    """Store example images in the run, for the page of a report."""
 
     @property
     def task(self) -> Task:

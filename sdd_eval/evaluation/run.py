@@ -155,6 +155,7 @@ def _subject(
         progress=progress or NoProgress(),
         cache=cache,
         partial_results=partial_results.stored if partial_results else None,
+        pictures=request.pictures,
     )
 
 

@@ -60,6 +60,8 @@ class Subject:
     """Store of logits and features shared between evaluations; None stores nothing."""
     partial_results: PartialResults | None = None
     """Store of the results of this evaluation until it is finished; None stores nothing."""
+    pictures: bool = False
+    """Whether evaluators add example images to their arrays."""
 
     def indices(self, images: ImageSet | None = None) -> Rows:
         """Return the rows to evaluate: all, or a seeded subset of `limit`, balanced by class."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdd_eval.arrays import Array, Arrays
+from sdd_eval.evaluators.pictures import mistakes
 from sdd_eval.metrics.temperature import (
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 
 
 def logits_and_labels(subject: Subject, **facts: Any) -> Arrays:
-    """Return `logits` (images, classes) float32 and `labels` (images,), class indices."""
-    labels = subject.labels()
-    logits = Array("logits", subject.logits(), ("images", "classes"))
-    return Arrays([logits, Array("labels", labels)], **facts)
+    """Return `logits` (images, classes) float32 and `labels` (images,), class indices.
+
+    And pictures of the most confident mistakes.
+    """
+    logits, labels = subject.logits(), subject.labels()
+    entries = [Array("logits", logits, ("images", "classes")), Array("labels", labels)]
+    return Arrays(entries, **facts) | mistakes(subject, logits, labels)
 
 
 def fit_on_validation(subject: Subject, validation_set: str) -> FittedTemperature:

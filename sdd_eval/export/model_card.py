@@ -162,7 +162,7 @@ def _findings(source: CheckpointNumbers, table: Headline, *, several: bool) -> I
     if several:
         yield from (f"### {_plain(table.rows[0].comparison.title)}", "")
     collection = source.collection
-    for card in network_cards(table, collection.arrays, collection.class_names):
+    for card in network_cards(table.rows, collection.arrays, collection.class_names):
         notes = [f"{note[:1].upper()}{note[1:]}." for note in card.notes]
         number = f"{card.number} ({card.detail})." if card.detail else f"{card.number}."
         text = " ".join(filter(None, [number, card.text, *notes]))

@@ -25,7 +25,7 @@ from sdd_eval.report.latex.files import table_names, tex_files
 from sdd_eval.report.latex.grids import paper_numbers
 from sdd_eval.report.latex.layout import table_tex
 from sdd_eval.report.latex.selection import selection
-from sdd_eval.report.page.page import PageContent, render_page
+from sdd_eval.report.page.page import LEFT_OUT, PageContent, render_page
 from sdd_eval.report.publish import publish, recover
 from sdd_eval.report.runs import read_runs
 from sdd_eval.report.tables.comparisons import (
@@ -36,6 +36,7 @@ from sdd_eval.report.tables.comparisons import (
 )
 from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.paper_comparison import paper_rows
+from sdd_eval.report.tables.pictures import picture_rows
 from sdd_eval.report.tables.provenance import runs_table
 from sdd_eval.report.tables.results import interval_texts, protocol_texts, text_table, tidy
 from sdd_eval.report.tables.summary import comparable_results, summarise
@@ -66,13 +67,14 @@ def write_report(
     progress: Progress | None = None,
     figures: bool = True,
     columns: Sequence[str] = (),
+    images: bool = True,
 ) -> Path:
     """Write tables as CSV and LaTeX, figures, and the page `index.html`; return the page's path.
 
     The report is on one study folder or several, and in the folder `into`, by default the first of
     them. `style` is a matplotlib style file. Figures that have not changed are not drawn again;
-    without `figures` there are none. `columns` are the metrics and methods of LaTeX tables, by
-    default those that the studies' files name, else all.
+    without `figures` there are none, and without `images` no pictures. `columns` are the metrics
+    and methods of LaTeX tables, by default those that the studies' files name, else all.
     Raise InputError if a folder is missing or has no readable run, if nothing has the name of a
     column, or the report cannot be written; the files of the old report are then unchanged.
     """
@@ -111,6 +113,7 @@ def write_report(
         paper=paper_rows(results, collection.runs),
         comparisons=[(section, _non_empty(of_pair)) for section, of_pair in compared],
         differences=_non_empty(differences),
+        pictures=picture_rows(comparable, collection, arrays) if images else None,
     )
     all_figures = [*single, *differences, *(one for of_pair, _ in drawn for one in of_pair)]
     tex = tex_files(numbers, chosen, comparable, protocols, content.paper)
@@ -188,14 +191,18 @@ def comparison_is_written(study: Path, name: str) -> bool:
         return False
 
 
-def current_report(study: Path) -> Path | None:
-    """Return the page of a study if this version wrote it after all runs and comparisons."""
+def current_report(study: Path, *, images: bool = True) -> Path | None:
+    """Return the page of a study if this version wrote it after all runs and comparisons.
+
+    With `images` only a page from which pictures were not left out, else only one without them.
+    """
     page = study / "index.html"
     try:
         written = page.stat().st_mtime_ns
         paths = [*store.run_paths(study), *(study / FOLDER).glob("*.json")]
         runs = [path.stat().st_mtime_ns for path in paths]
-        same_version = f"sdd_eval {__version__}" in page.read_text(encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
+        same_version = f"sdd_eval {__version__}" in text and (LEFT_OUT not in text) == images
     except (OSError, UnicodeDecodeError):
         return None
     return page if same_version and runs and max(runs) < written else None

@@ -185,6 +185,7 @@ def request_of(work: Evaluation, workspace: Workspace) -> Any:
         cache=workspace.cache,
         batch_size=EVALUATION_BATCH_SIZE if detects else evaluation.Request.batch_size,
         trust_code=workspace.trust_code,
+        pictures=True,
     )
 
 

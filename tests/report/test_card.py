@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -26,7 +29,7 @@ def logits_of(right: Any, labels: Any, margin: float) -> Any:
 
 def cards(synthetic: ModuleType, *runs: Any, names: tuple[str, ...] = ()) -> dict[str, Card]:
     results, arrays = synthetic.table(list(runs))
-    return {card.title: card for card in network_cards(headline(results), arrays, names)}
+    return {card.title: card for card in network_cards(headline(results).rows, arrays, names)}
 
 
 def test_the_worst_class_is_named_with_an_interval_for_the_lowest_of_all_classes() -> None:
@@ -123,3 +126,34 @@ def test_the_page_of_one_network_shows_its_card_and_several_networks_have_none(
     assert f"<h1>{nets[0].checkpoint}</h1>" in page
     both = synthetic.write_study(tmp_path / "two", [synthetic.accuracy_run(net) for net in nets])
     assert 'class="card"' not in write_report(both).read_text()
+
+
+@pytest.mark.usefixtures("only_svg")
+def test_networks_that_are_not_compared_have_a_card_each(
+    synthetic: ModuleType, tmp_path: Path
+) -> None:
+    nets = [synthetic.network(0.0, 0, arch=arch) for arch in ("small_cnn", "resnet8")]
+    runs = [synthetic.accuracy_run(nets[0]), *map(synthetic.corruption_run, nets)]
+    page = write_report(synthetic.write_study(tmp_path / "study", runs)).read_text()
+    parts = page.split('<div class="cards">')
+    assert [part.count('<section class="card">') for part in parts[1:]] == [1, 2]
+    headings = re.findall(r"<h2[^>]*>([^<]+) <span class=.where.>CE</span>", page)
+    assert headings == ["Digits, ResNet-8", "Digits, small CNN"]
+
+
+def test_each_card_names_classes_as_its_own_network_does(
+    synthetic: ModuleType, tmp_path: Path
+) -> None:
+    labels = np.repeat(np.arange(4), 50)
+    runs = []
+    for arch, names in (
+        ("small_cnn", ("ant", "bee", "cat", "dog")),
+        ("resnet8", ("a", "b", "c", "d")),
+    ):
+        right = (labels != 2) | (np.arange(200) % 2 == 0)
+        arrays = {"logits": logits_of(right, labels, 5.0), "labels": labels}
+        run = synthetic.accuracy_run(synthetic.network(0.0, 0, arch=arch), arrays=arrays, n=200)
+        provenance = msgspec.structs.replace(run.provenance, class_names=names)
+        runs.append(dataclasses.replace(run, provenance=provenance))
+    page = write_report(synthetic.write_study(tmp_path / "study", runs), figures=False).read_text()
+    assert re.findall(r"Lowest of 4 classes: class (\w+)", page) == ["c", "cat"]

@@ -90,7 +90,7 @@ class Attack(Evaluator):
             self.threat(MANY_CLASSES)
 
     def collect(self, subject: Subject) -> Arrays:
-        """Return which images survive, and the checks; adversarial images are not stored.
+        """Return which images survive, and the checks; of adversarial images only pictures of one.
 
         `right` (images,) bool before the attack, and the arrays of `attack_run.under_attack`. Facts
         are those of `attack_run.clean`, the number of `classes`, `cross_entropy`, whether it is the

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +15,10 @@ from numpy.typing import NDArray
 
 from sdd_eval.arrays import Array, Arrays, joined
 from sdd_eval.checkpoints.checkpoint import Checkpoint
+from sdd_eval.data.images import to_device
 from sdd_eval.device import full_float32
+from sdd_eval.errors import InputError
+from sdd_eval.evaluators import pictures
 from sdd_eval.evaluators.adversarial.audit import Audit
 from sdd_eval.evaluators.adversarial.threat import (
     BY_CROSS_ENTROPY,
@@ -77,7 +81,25 @@ def under_attack(
     results, uses = _at_temperature(subject, threat, logits, arrays, 1.0)
     if uses.gradients:
         results |= _at_temperature(subject, threat, logits, arrays, "fitted")[0]
-    return results | Arrays(cross_entropy=uses.cross_entropy)
+    network, loss = _network(subject, arrays, 1.0), LossGradient()
+    seed_of = partial(attack_seed, subject.seed, 0)
+    first, *_ = parts_of(threat, network, subject.spec.classes, seed_of, loss)
+    return results | Arrays(cross_entropy=uses.cross_entropy) | _pictures(subject, [first])
+
+
+def _pictures(subject: Subject, parts: Sequence[Part]) -> Arrays:
+    """Return pictures of the first test image, clean and under each attack that can attack it."""
+    if not subject.pictures:
+        return Arrays()
+    pixels, rows, labels = pictures.first_image(subject)
+    show = partial(pictures.of_pixels, subject, "attack", rows=rows, labels=labels)
+    arrays = show(pictures.CLEAN, pixels)
+    for threat, run in ((part.threat, part.run) for part in parts):
+        size = "" if threat.epsilon is None else f" ε {255 * threat.epsilon:.3g}/255"
+        with contextlib.suppress(InputError):  # a single image is too few for some attacks
+            attacked = run(pixels, to_device(labels, subject.device)).detach()
+            arrays |= show(f"{threat.attack}{size}", attacked)
+    return arrays
 
 
 class _Uses:
@@ -182,7 +204,9 @@ def audited(
                 compared = source(pixels).argmax(dim=1) == labels
             result |= Arrays([Array("right_compared", compared)])
         results.append(result)
-    return arrays | joined(results)
+    attacks = AttackSuite(subject, audit, networks, source, 0).attacks(EPSILONS[-1])
+    shown = [attacks[name, 1.0][0] for name in BY_CROSS_ENTROPY]
+    return arrays | joined(results) | _pictures(subject, shown)
 
 
 @dataclass(frozen=True)
@@ -202,7 +226,7 @@ class AttackSuite:
         """
         left: dict[AttackAt, list[torch.Tensor]] = defaultdict(list)
         for epsilon in EPSILONS:
-            for at, parts in self._attacks(epsilon).items():
+            for at, parts in self.attacks(epsilon).items():
                 # FGSM is one step of this size, independent of smaller ones.
                 to_attack = correct if at[0] == "fgsm" or at not in left else left[at][-1]
                 cache = partial(self._cached, f"{at[0]} at T {at[1]} {epsilon}")
@@ -219,7 +243,7 @@ class AttackSuite:
     def _cached(self, attack: str, part: str, run: Callable[[], Mapping[str, Any]]) -> Any:
         return self.subject.stored(f"batch {self.batch} {attack} {part}", run)
 
-    def _attacks(self, epsilon: float) -> dict[AttackAt, list[Part]]:
+    def attacks(self, epsilon: float) -> dict[AttackAt, list[Part]]:
         """Return the parts of each attack at one size, by attack and temperature."""
         attacks: dict[AttackAt, list[Part]] = {}
         for temperature, network in self.networks.items():

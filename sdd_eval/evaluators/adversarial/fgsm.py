@@ -103,7 +103,7 @@ class Fgsm(Evaluator):
         )
 
     def collect(self, subject: Subject) -> Arrays:
-        """Return the predictions under each attack; adversarial images are not stored.
+        """Return the predictions under each attack; of adversarial images only pictures of one.
 
         `labels` and clean `predicted` (images,), class indices; of each attack (`variant`,
         `gradient`, `temperature`) `predicted` (images, epsilon) and `zero_gradient` (images,) bool,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sdd_eval.arrays import Array, Arrays, joined
 from sdd_eval.data.images import to_device
+from sdd_eval.evaluators import pictures
 from sdd_eval.evaluators.adversarial.fgsm import FgsmAttack
 from sdd_eval.evaluators.adversarial.threat import ROUNDING, Temperature
 from sdd_eval.evaluators.gradients import Loss, input_gradients, is_zero, plain_loss, stable_loss
@@ -105,11 +106,32 @@ def predictions_under_attack(
     for attack_of in sizes:
         check_inside(attack_of.variant, arrays.where(**attack_of.at)["outside"])
     kind = np.min_scalar_type(subject.spec.classes)  # the smallest that holds all classes
-    return Arrays(
+    predictions = Arrays(
         replace(entry, values=entry.read().astype(kind)) if entry.name == "predicted" else entry
         for entry in arrays.entries
         if entry.name != "outside"
     )
+    return predictions | _pictures(subject, attacker)
+
+
+def _pictures(subject: Subject, attacker: Attacker) -> Arrays:
+    """Return pictures of the first test image, clean and under each variant at the first ε."""
+    if not subject.pictures:
+        return Arrays()
+    pixels, rows, labels = pictures.first_image(subject)
+    show = partial(pictures.of_pixels, subject, "attack", rows=rows, labels=labels)
+    arrays = show(pictures.CLEAN, pixels)
+    plain = {a: sizes[:1] for a, sizes in attacker.sizes.items() if is_plain(a)}
+    for attack, attacked, _ in replace(attacker, sizes=plain).attacked(
+        pixels, to_device(labels, subject.device)
+    ):
+        arrays |= show(f"FGSM ε {plain[attack][0]:g}, {attack.variant}", attacked[0])
+    return arrays
+
+
+def is_plain(attack: FgsmAttack) -> bool:
+    """Return whether an attack has exact gradients of the network as it is."""
+    return attack.gradient == "stable" and attack.temperature == 1.0
 
 
 def random_signs(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

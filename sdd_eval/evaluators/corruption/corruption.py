@@ -6,7 +6,8 @@ sets: mCA, ECE, and mCE relative to a named baseline.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from sdd_eval.arrays import Array, Arrays
 from sdd_eval.errors import InputError, unknown_name
+from sdd_eval.evaluators import pictures
 from sdd_eval.evaluators.corruption.cell_metrics import (
     FROST,
     Source,
@@ -61,6 +63,7 @@ class Corruption(Evaluator):
         The fact `missing` says of each corruption with a missing cell why it is missing, by
         severity; its confidence is NaN. `frost` and `origin` are the origins of the set's frost
         images and of the set, `recipe` the version of the recipe if this package rendered the set.
+        And pictures of one image under each corruption.
 
         Raises:
             InputError: no cell can be measured, or a logit is NaN or infinite.
@@ -83,7 +86,7 @@ class Corruption(Evaluator):
         facts = {"frost": corrupted.frost, "origin": corrupted.provenance, "missing": missing}
         if hasattr(corrupted, "recipe"):
             facts["recipe"] = corrupted.recipe
-        return arrays | Arrays(**facts)
+        return arrays | Arrays(**facts) | _pictures(subject, corrupted, names)
 
     def _names(self, corrupted: CorruptedSet) -> tuple[str, ...]:
         """Return the corruptions to measure, missing and damaged ones included."""
@@ -139,6 +142,19 @@ def _measured(
     axes, along = ("images", "severity"), {"severity": SEVERITIES}
     tables = {"correct": corrects, "confidence": confidences}
     return Arrays(Array(k, v, axes, labels=along) for k, v in tables.items()), reasons
+
+
+def _pictures(subject: Subject, corrupted: CorruptedSet, names: Sequence[str]) -> Arrays:
+    """Return pictures of the first test image, clean and under each corruption that is there."""
+    if not subject.pictures:
+        return Arrays()
+    pixels, rows, labels = pictures.first_image(subject)
+    arrays = pictures.of_pixels(subject, "corruption", pictures.CLEAN, pixels, rows, labels)
+    for name in names:
+        with contextlib.suppress(InputError):
+            cell = subject.cell(corrupted, name, pictures.SEVERITY)
+            arrays |= pictures.of_images(subject, "corruption", name, cell, rows, labels)
+    return arrays
 
 
 def _predictions(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sdd_eval import evaluators, plugins
 from sdd_eval.arrays import Array, Arrays
 from sdd_eval.errors import InputError
+from sdd_eval.evaluators import pictures
 from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.ood import detectors
 from sdd_eval.evaluators.ood.detectors import odin
@@ -100,6 +101,7 @@ class Ood(Evaluator):
         Each is (images,), or (images, variant) for a detector with variants. With the grid, and if
         the checkpoint has validation images, also their `validation_scores` (images, step), by
         which ε is chosen. The fact `counts` has the counts made when fitting, by detector and name.
+        And pictures of outliers that the first detector accepts.
 
         Raises:
             InputError: no detectors, an unknown one or one named twice, an error of a detector, no
@@ -113,7 +115,8 @@ class Ood(Evaluator):
         arrays = subject.stored("test set", partial(compute, subject.data, scorers))
         for name in self.outliers:
             of_set = partial(compute, subject.sets[name], scorers)
-            arrays |= subject.stored(f"outliers {name}", of_set).at(outliers=name)
+            scores = subject.stored(f"outliers {name}", of_set)
+            arrays |= scores.at(outliers=name) | self._pictures(subject, name, scores, arrays)
         if self.validation_set:
             images, steps = subject.sets[self.validation_set], {odin.STEPS.name: odin.STEPS}
             of_steps = partial(compute, images, steps)
@@ -122,6 +125,12 @@ class Ood(Evaluator):
             arrays |= Arrays([Array("validation_scores", values, ("images", "step"))])
         facts = {name: counts(scorer) for name, scorer in scorers.items() if counts(scorer)}
         return arrays | Arrays(counts=facts)
+
+    def _pictures(self, subject: Subject, name: str, scores: Arrays, inside: Arrays) -> Arrays:
+        """Return pictures of an OOD set that the first detector accepts, by its first variant."""
+        first = {"detector": self.detectors[0]}
+        both = (_columns(of.where(**first)["scores"])[:, 0] for of in (scores, inside))
+        return pictures.accepted(subject, name, *both)
 
     def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
         """Yield the metrics of each detector on each OOD set, their averages, and the counts."""

@@ -20,11 +20,12 @@ from sdd_eval.report.latex.layout import table_tex
 from sdd_eval.report.latex.selection import Selection
 from sdd_eval.report.runs import RunCollection
 from sdd_eval.report.tables import provenance, sections
-from sdd_eval.report.tables.card import network_cards
+from sdd_eval.report.tables.card import Card, network_cards
 from sdd_eval.report.tables.comparisons import ComparisonSection
 from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.headline import Headline
 from sdd_eval.report.tables.paper_comparison import TITLES, PaperRow
+from sdd_eval.report.tables.pictures import PictureRow
 from sdd_eval.report.tables.sections import (
     ProtocolIndex,
     ResultTable,
@@ -44,6 +45,12 @@ if TYPE_CHECKING:
 #: Replacements for bidirectional control characters, which could reorder the page's own text.
 #: Text in right-to-left scripts does not need them.
 _BIDI = {code: f"[U+{code:04X}]" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+#: Why a page has no pictures.
+LEFT_OUT = "Pictures of test images were left out (--no-images)."
+NO_PICTURES = (
+    "There are no pictures of test images: no run has stored any, as those of earlier versions and "
+    "those of given logits."
+)
 #: Maximum number of checkpoints named in a caption.
 MAX_NAMES = 4
 
@@ -86,6 +93,13 @@ class PageContent:
     paper: Sequence[PaperRow]
     comparisons: Sequence[tuple[ComparisonSection, Sequence[ReportFigure]]] = ()
     differences: Sequence[ReportFigure] = ()
+    pictures: Sequence[PictureRow] | None = ()
+    """Pictures of test images; None if they are left out."""
+
+    @property
+    def without_pictures(self) -> str:
+        """Why there are no pictures; empty if there are some."""
+        return "" if self.pictures else LEFT_OUT if self.pictures is None else NO_PICTURES
 
 
 def render_page(content: PageContent) -> str:
@@ -105,10 +119,10 @@ def render_page(content: PageContent) -> str:
         warnings=_warnings(content),
         title=content.title,
         tables=content.tables,
-        cards=network_cards(
-            content.headline, content.collection.arrays, content.collection.class_names
-        ),
+        tables_and_cards=_with_cards(content),
         differences=content.differences,
+        pictures=content.pictures or (),
+        without_pictures=content.without_pictures,
         copies={
             "CSV": to_csv(headline_frame(content.headline)),
             "LaTeX": "\n".join(map(table_tex, headline_tables(content.headline, Selection()))),
@@ -133,6 +147,16 @@ def _warnings(content: PageContent) -> list[str]:
     shown = "; ".join(cell.warning for row in content.headline.rows for cell in row.cells)
     sources = content.collection, content.results, content.protocols, content.failures
     return report_warnings(*sources, shown)
+
+
+def _with_cards(content: PageContent) -> list[tuple[VerdictTable, list[Card]]]:
+    """Return each table of verdicts with the cards of its network, if it is of only one."""
+    arrays, runs, pairs = content.collection.arrays, content.collection.runs, []
+    for table in content.tables:
+        names = {*table.part.results["run"]}
+        part = RunCollection(tuple(entry for entry in runs if entry.name in names))
+        pairs.append((table, network_cards(table.groups, arrays, part.class_names)))
+    return pairs
 
 
 def _figure_values(

@@ -6,7 +6,7 @@ of the calibration error, the threshold of confidence) are computed from the sto
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from sdd_eval.metrics.formatting import format_interval, format_value
 from sdd_eval.metrics.names import display_name
 from sdd_eval.metrics.registry import metric
 from sdd_eval.metrics.selective import SCORES
-from sdd_eval.report.tables.headline import Headline
+from sdd_eval.report.tables.headline import HeadlineRow
 from sdd_eval.report.tables.sections import by_origin, unofficial
 from sdd_eval.report.tables.summary import usable
 from sdd_eval.statistics.closed_form.share import bounded_mean, wilson
@@ -74,12 +74,14 @@ class _Network:
 
 
 def network_cards(
-    table: Headline, arrays: Mapping[str, Arrays], class_names: tuple[str, ...] = ()
+    groups: Sequence[HeadlineRow],
+    arrays: Mapping[str, Arrays],
+    class_names: tuple[str, ...] = (),
 ) -> list[Card]:
-    """Return the cards of the only network of a report; none if there are several."""
-    if len(table.rows) != 1 or table.rows[0].comparison.results["checkpoint"].nunique() != 1:
+    """Return the cards of the only network of some groups; none if there are several."""
+    if len(groups) != 1 or groups[0].comparison.results["checkpoint"].nunique() != 1:
         return []
-    network = _Network(usable(table.rows[0].comparison.results), arrays, class_names)
+    network = _Network(usable(groups[0].comparison.results), arrays, class_names)
     makers = (_accuracy, _calibration, _abstention, _corruption, _outliers, _adversarial)
     return [card for make in makers for card in make(network)]
 
