@@ -10,6 +10,7 @@ import importlib.util
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -164,6 +165,8 @@ def command(line: str, page: str, capfd: pytest.CaptureFixture[str]) -> list[str
         exec(compile(Path(words[1]).read_text(), words[1], "exec"), {"__name__": "__main__"})
     elif words[:2] == ["pip", "install"]:
         install(words[2:])
+    elif words[0] == "pdflatex":
+        compile_document(words[1])
     elif words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M), line
     else:
@@ -194,6 +197,18 @@ def run_sdd_eval(line: str, page: str, capfd: pytest.CaptureFixture[str]) -> lis
     assert code == 0, f"{page}: sdd-eval {shlex.join(words)}: {output.err}"
     assert output.out, f"{page}: sdd-eval {shlex.join(words)} prints nothing"
     return words
+
+
+def compile_document(name: str) -> None:
+    """Compile a LaTeX document twice, for its references; nothing is undefined or too wide."""
+    if shutil.which("pdflatex") is None:
+        return
+    for _ in range(2):
+        words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", name]
+        done = subprocess.run(words, capture_output=True, check=False)
+        assert done.returncode == 0, done.stdout[-2000:]
+    log = Path(name).with_suffix(".log").read_text(encoding="utf-8", errors="replace")
+    assert re.findall(r".*(?:Overfull|undefined).*", log) == []
 
 
 def install(arguments: list[str]) -> None:

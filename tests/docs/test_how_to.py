@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sdd_eval.report.drawing import draw
+
 LONG = [
     pytest.param(page, marks=pytest.mark.docs)
     for page in (
@@ -21,3 +23,9 @@ LONG = [
 )
 def test_every_example_of_a_page_runs(page, execute):
     execute(page)
+
+
+@pytest.mark.docs
+def test_the_examples_of_the_page_on_papers_run_and_its_document_compiles(execute, monkeypatch):
+    monkeypatch.setattr(draw, "FORMATS", ("pdf", "svg"))
+    execute("docs/how-to/paper.md")

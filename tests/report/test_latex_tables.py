@@ -13,11 +13,18 @@ from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
 from sdd_eval.metrics.formatting import escaped
 from sdd_eval.report import write
+from sdd_eval.report.latex.evaluators import evaluator_table
 from sdd_eval.report.latex.grids import PaperNumbers, headline_tables, paper_numbers, paper_tables
 from sdd_eval.report.latex.layout import TexTable, table_tex
 from sdd_eval.report.latex.selection import Selection, selection
 from sdd_eval.report.runs import read_runs
 from sdd_eval.report.tables.headline import Headline
+from sdd_eval.report.tables.sections import (
+    ProtocolIndex,
+    result_table,
+    without_bins_and_severities,
+)
+from sdd_eval.report.tables.summary import comparable_results
 from sdd_eval.report.write import write_report
 
 ALL = Selection()
@@ -237,3 +244,32 @@ def test_a_study_names_its_columns_and_a_missing_method_is_no_error(
     text = (study / "tables" / "headline.tex").read_text()
     assert "\nCE & " in text
     assert "SD-Dropout" not in text.partition("\\caption")[2].partition("\\raggedright")[0]
+
+
+def evaluator(synthetic: ModuleType, name: str, seeds: int = 2) -> TexTable:
+    """Return the table of an evaluator of two methods."""
+    results = synthetic.table([synthetic.MAKERS[name](net) for net in synthetic.pair(seeds=seeds)])[
+        0
+    ]
+    (part,) = comparable_results(results)
+    summary = without_bins_and_severities(part.summary)
+    table = result_table(summary, ProtocolIndex(summary, [name], {}))
+    return evaluator_table(table, name, "Test", ALL)
+
+
+def test_a_table_of_an_evaluator_has_shared_settings_in_its_caption(synthetic: ModuleType) -> None:
+    calibration = evaluator(synthetic, "calibration")
+    assert [*texts(calibration)] == ["ECE", "ECE, T cross-fitted", "ECE floor"]
+    assert calibration.details == (
+        "mean ± standard deviation over 2 seeds on 360 images; as fractions; 10 bins."
+    )
+    odin = evaluator(synthetic, "odin")
+    assert [section.title for section in odin.sections][:2] == [
+        "FPR at 95 % TPR",
+        "Detection error",
+    ]
+    assert odin.sections[0].rows[0].label == "Photo patches"
+    assert odin.details.endswith("360 images; in %; ε 0.0028, ODIN, T 1000.")
+    attack = evaluator(synthetic, "attack", seeds=1)
+    assert "Accuracy under attack, ε 4/255, T 1" in texts(attack)
+    assert "one network per cell" in attack.details

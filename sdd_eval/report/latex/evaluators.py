@@ -21,20 +21,27 @@ from sdd_eval.report.tables.comparisons import (
 from sdd_eval.report.tables.paper_comparison import PaperRow
 from sdd_eval.report.tables.sections import NAMED_AXES, ResultTable, TableRow
 
+#: A metric of so many rows has them below its name.
+ROWS = 4
 _SYMBOLS = {"epsilon": "ε", "temperature": "T"}
 
 
 def evaluator_table(table: ResultTable, name: str, subject: str, chosen: Selection) -> TexTable:
     """Return an evaluator's table; axes that all rows share are in the caption."""
     rows = table.rows
-    shared = [i for i, _ in enumerate(table.axes) if len({row.axes[i] for row in rows}) == 1]
-    varying = [i for i, _ in enumerate(table.axes) if i not in shared]
-    settings = [_coordinate(table.axes[i], rows[0].axes[i]) for i in shared]
+    shared: dict[int, str] = {}
+    for index, axis in enumerate(table.axes):
+        values = {row.axes[index] for row in rows}
+        if axis == "bins":  # numbers without bins do not need the remark that they have none
+            values -= {MISSING}
+        if len(values) == 1:
+            shared[index] = _coordinate(axis, values.pop())
+    varying = [index for index, _ in enumerate(table.axes) if index not in shared]
     images = " or ".join(dict.fromkeys(row.images for row in rows))
     parts = [
         f"{table.description} on {images} images",
         *_units(rows),
-        ", ".join(filter(None, settings)),
+        ", ".join(filter(None, shared.values())),
     ]
     shown = [table.groups.index(group) for group in chosen.groups_of(table.groups)]
     sections: dict[str, list[TableRow]] = {}
@@ -51,16 +58,17 @@ def evaluator_table(table: ResultTable, name: str, subject: str, chosen: Selecti
 
 
 def _units(rows: Sequence[TableRow]) -> Iterator[str]:
-    """Yield the metrics of each unit; counts need none."""
-    units: dict[str, list[str]] = {}
+    """Yield the units: of most metrics, then of others with their names; counts need none."""
+    units: dict[str, dict[str, None]] = {}
     for row in rows:
-        units.setdefault(row.unit, []).append(row.metric)
-    for unit, metrics in units.items():
-        names = ", ".join(dict.fromkeys(metrics)) if len(units) > 1 else ""
+        units.setdefault(row.unit, {})[row.metric] = None
+    most = max(units, key=lambda unit: len(units[unit]))
+    for unit in sorted(units, key=lambda unit: unit != most):
+        names = "" if unit == most else f"{', '.join(units[unit])} "
         if unit in ("%", "nats"):
-            yield f"{names} in {unit}".strip()
+            yield f"{names}in {unit}"
         elif unit == "fraction":
-            yield f"{names} as fractions".strip()
+            yield f"{names}as fractions"
 
 
 def _sections(
@@ -69,8 +77,8 @@ def _sections(
     varying: Sequence[int],
     shown: Sequence[int],
 ) -> Iterator[TexSection]:
-    """Yield the rows of each metric below its name; a metric of one row is named by the row."""
-    single = all(len(rows) == 1 for rows in metrics.values())
+    """Yield the rows of each metric below its name; with few rows each, they name it themselves."""
+    single = all(len(rows) < ROWS for rows in metrics.values())
     for metric, rows in metrics.items():
         lines = []
         for row in rows:
