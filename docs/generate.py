@@ -280,6 +280,20 @@ API: Mapping[str, Sequence[str]] = {
         "sdd_eval.models.network.Network",
         "sdd_eval.figures.figure",
     ),
+    "In notebooks": (
+        "sdd_eval.presentation.Presentable",
+        "sdd_eval.report.notebook.open_study",
+        "sdd_eval.report.notebook.StudyFrame",
+        "sdd_eval.report.notebook.to_frame",
+        "sdd_eval.report.notebook.plot",
+    ),
+    "Exports": (
+        "sdd_eval.export.numbers",
+        "sdd_eval.export.model_card.write_model_card",
+        "sdd_eval.export.wandb.to_wandb",
+        "sdd_eval.export.tensorboard.to_tensorboard",
+        "sdd_eval.export.mlflow.to_mlflow",
+    ),
     "Errors": ("sdd_eval.errors.InputError",),
 }
 

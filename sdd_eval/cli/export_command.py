@@ -9,6 +9,7 @@ from typing import Literal
 
 from sdd_eval import cli, export
 from sdd_eval.cli.flags import Checkpoints, CheckpointsFolder, Reports, parse
+from sdd_eval.cli.verbosity import Verbosity
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.store import folder_name
 
@@ -45,6 +46,7 @@ class CardFlags(Source):
     """Folder in which each checkpoint gets a folder with README.md and its figures."""
     license: str = ""
     """Identifier of the license for the card, such as apache-2.0; default: none is stated."""
+    output: Verbosity = field(default_factory=Verbosity)
 
 
 @dataclass(frozen=True)

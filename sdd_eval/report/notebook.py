@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import pandas
 from sdd_eval import plugins
 from sdd_eval.comparison.store import load_comparisons
 from sdd_eval.errors import InputError
-from sdd_eval.figures import as_plot
+from sdd_eval.figures import as_plot, figure_files
 from sdd_eval.figures.style import DOUBLE, house_style
 from sdd_eval.presentation import Presentable
 from sdd_eval.records import Run
@@ -25,6 +26,9 @@ from sdd_eval.report.text.headline import legend, metric_texts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+#: Pixels on the screen per inch of a figure.
+PIXELS = 100
 
 
 class StudyFrame(Presentable, pandas.DataFrame):  # type: ignore[misc] # not the plot of pandas
@@ -85,7 +89,14 @@ def plot(
         drawn = drawing(usable(parts[0].results), RunCollection(entries).arrays)
     if drawn is None:
         raise InputError(f"there are no numbers for the figure {figure}")
+    drawn._repr_png_ = partial(_png, drawn)
     return drawn
+
+
+def _png(figure: Figure) -> tuple[bytes, dict[str, int]]:
+    """Return a figure and its size on the screen for a notebook, also without pyplot."""
+    width, height = (round(PIXELS * inches) for inches in figure.get_size_inches())
+    return figure_files(figure, ("png",))["png"], {"width": width, "height": height}
 
 
 def html(shown: Run | StudyFrame) -> str:
@@ -118,7 +129,7 @@ def _of_study(study: StudyFrame) -> dict[str, Any]:
         rows = [(title, *cells) for title, cells in texts.items()]
         tables.append((part[0].comparison.title, ["", *(row.group for row in part)], rows))
     return {
-        "title": f"{study.collection.title}: {sizes}",
+        "title": f"{study.collection.title} · {sizes}",
         "tables": tables,
         "notes": legend(table),
     }

@@ -47,6 +47,8 @@ ARGUMENTS = {
     "data add": "new pictures",
     "data corrupt": "tiny --corruptions fog --threads 1",
     "data check": "tiny",
+    "export model-card": "net",
+    "export tensorboard": "net",
     "show": "net",
     "EVALUATOR": "net --limit 4 --threads 1",
 }

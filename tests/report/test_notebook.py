@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import PIL.Image
 import pytest
 
 import sdd_eval
@@ -85,6 +87,14 @@ def test_a_run_becomes_a_table_a_figure_and_html_by_its_own_methods(synthetic: A
     assert cells["metric"][0] == first.metric
     assert float(cells["value"][0]) == pytest.approx(first.value, abs=0.0005)
     assert f"of {run.dataset}" in shown
+
+
+def test_a_notebook_shows_a_figure_in_its_own_size(synthetic: Any) -> None:
+    figure = synthetic.calibration_run(synthetic.pair(seeds=1)[0]).plot("reliability", width=3.3)
+    content, size = figure._repr_png_()
+    pixels = PIL.Image.open(io.BytesIO(content)).size
+    assert size["width"] == round(100 * figure.get_size_inches()[0])
+    assert pixels[0] / pixels[1] == pytest.approx(size["width"] / size["height"], rel=0.02)
 
 
 def test_html_escapes_what_other_people_named(synthetic: Any) -> None:

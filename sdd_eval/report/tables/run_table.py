@@ -57,7 +57,12 @@ def _interval(number: Measurement, levels: set[float]) -> str:
 
 
 def _most_important(evaluator: str, rows: list[Measurement]) -> list[Measurement]:
-    """Return a few rows of each headline metric, means first, where there are too many to show."""
+    """Return a few rows of each headline metric, means first, where there are too many to show.
+
+    Those of a single bin or severity are the first to be left out.
+    """
+    whole = [m for m in rows if not {"bin", "severity"} & set(m.at)] or rows
+    rows = rows if len(rows) <= MAX_ROWS else whole
     if len(rows) <= MAX_ROWS:
         return rows
     installed = evaluator in plugins.names("evaluators")
