@@ -89,7 +89,7 @@ def plot(
         drawn = drawing(usable(parts[0].results), RunCollection(entries).arrays)
     if drawn is None:
         raise InputError(f"there are no numbers for the figure {figure}")
-    drawn._repr_png_ = partial(_png, drawn)
+    drawn._repr_png_ = partial(_png, drawn)  # type: ignore[attr-defined]
     return drawn
 
 
