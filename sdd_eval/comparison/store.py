@@ -21,7 +21,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.former_names import current_row
 
 #: Increased whenever the same runs would be compared differently.
-VERSION = 8
+VERSION = 9
 FOLDER, PAIRS = "comparisons", "pairs"
 #: The name of the comparison that the study file defines.
 PLANNED = "planned"

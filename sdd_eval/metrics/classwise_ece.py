@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sdd_eval.metrics.arrays import Floats, LogitMatrix, logits_and_targets, probability_blocks
 from sdd_eval.metrics.calibration import METHOD, bin_index, check_bins, ece_of_bins
 from sdd_eval.statistics.closed_form import binned
+from sdd_eval.statistics.closed_form.share import Bounds
 from sdd_eval.statistics.statistic import Quantity, Statistic
 from sdd_eval.statistics.sums import SumStatistic
 
@@ -81,13 +82,25 @@ def _blocks(values: LogitMatrix, bins: int) -> Iterator[tuple[slice, Floats, NDA
 
 
 def classwise_error(quantity: Quantity, logits: Any, labels: Any, bins: int) -> Statistic:
-    """Return the classwise ECE as a statistic; arguments and errors as in `classwise_ece`."""
+    """Return the classwise ECE as a statistic; arguments and errors as in `classwise_ece`.
+
+    The bins of different classes hold the same images, and those of many classes few labels. The
+    lower end is therefore at most the cross-fitted one. Without it, 95 % intervals covered .91 of
+    samples with two classes, and .65 with 100 classes and 1,000 images, over-confident by half.
+    """
     images, classes = np.shape(logits)
     total, of_bins = images * classes, classwise_sums(logits, labels, bins)
     residuals = functools.cache(lambda: classwise_residuals(logits, labels, bins))
 
     def finish(sums: Floats) -> Floats:
         return np.asarray(np.abs(sums).sum(axis=1)[:, None] / total)
+
+    def bounds(level: float) -> list[Bounds]:
+        ends = binned.ece(of_bins, level)
+        if ends.low == 0:
+            return [ends]
+        low = min(ends.low, binned.cross_fitted_end(residuals(), level) / classes)
+        return [ends._replace(low=low, centre=ends.centre if low > 0 else 0.0)]
 
     def influence() -> Floats:
         signs = np.sign(np.asarray(residuals().sum(axis=0)).T)
@@ -97,7 +110,7 @@ def classwise_error(quantity: Quantity, logits: Any, labels: Any, bins: int) -> 
         quantities=(quantity,),
         values=ece_of_bins(of_bins)[None],
         make_sums=lambda: SumStatistic(residuals(), finish, images),
-        bounds=lambda level: [binned.ece(of_bins, level)],
-        method=METHOD,
+        bounds=bounds,
+        method=f"{METHOD}; the lower end at most the cross-fitted one",
         influence=influence,
     )

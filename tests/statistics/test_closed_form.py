@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sdd_eval.metrics.calibration import bin_sums, equal_width_errors
+from sdd_eval.metrics.classwise_ece import classwise_ece, classwise_error
 from sdd_eval.statistics.closed_form import binned, ranking, risk_coverage, share
 from sdd_eval.statistics.hypothesis_tests import mcnemar_p_values
 from sdd_eval.statistics.statistic import Quantity, mean_of_cells, shares
@@ -212,3 +213,25 @@ def test_the_ece_of_a_calibrated_network_of_1_000_images_is_not_told_from_zero()
         correct = random.random(1000) < confidence
         rejected += binned.ece(bin_sums(confidence, correct)).low > 0
     assert rejected <= 14
+
+
+def test_the_lower_end_of_a_classwise_ece_holds_for_many_classes_of_few_images():
+    """Where rare classes are more probable than predicted, single hits look like large gaps."""
+    random, quantity = np.random.default_rng(0), Quantity("ece_classwise", "fraction", {}, "")
+    logits = random.normal(0, 6, (20_000, 20))
+    labels = (logits + random.gumbel(size=logits.shape)).argmax(axis=1)
+    truth, above = classwise_ece(2 * logits, labels), 0
+    for _ in range(20):
+        rows = random.integers(len(labels), size=200)
+        (ends,) = classwise_error(quantity, 2 * logits[rows], labels[rows], 10).bounds(0.95)
+        assert 0 <= ends.low <= ends.value <= ends.high
+        above += ends.low > truth
+    assert above <= 1
+
+
+def test_a_cross_fitted_end_does_not_count_noise_of_few_images_as_error():
+    random = np.random.default_rng(1)
+    noise = random.choice([-1.0, 1.0], (60, 200))
+    assert np.abs(noise.mean(axis=0)).sum() > 15
+    assert binned.cross_fitted_end(noise) < 5
+    assert binned.cross_fitted_end(noise + 0.5) == pytest.approx(100, rel=0.25)
