@@ -96,7 +96,7 @@ class Flags:
 
     checkpoint: Checkpoints = ()
     suite: Suite = field(default_factory=Suite)
-    given: GivenLogits = field(default_factory=GivenLogits)
+    files: GivenLogits = field(default_factory=GivenLogits)
     model: Import = field(default_factory=Import)
     data: Data = field(default_factory=Data)
     storage: Storage = field(default_factory=Storage)
@@ -108,9 +108,9 @@ def run(arguments: Sequence[str]) -> int:
     """Run the missing evaluations; return 1 if one failed."""
     flags = parse(Flags, arguments, "evaluate")
     device = prepare_device(flags.compute.device, flags.compute.threads)
-    if flags.given.logits:
+    if flags.files.logits:
         return evaluate_logits(flags)
-    for name, value in vars(flags.given).items():
+    for name, value in vars(flags.files).items():
         if value:
             raise InputError(f"--{name.replace('_', '-')} needs --logits FILE.npy")
     study = _study(flags, _checkpoints(flags, device))

@@ -33,7 +33,7 @@ class GivenLogits:
 
 def evaluate_logits(flags: Any) -> int:
     """Measure what needs only logits, and write the report."""
-    given, study = flags.given, flags.storage.reports / folder_name("--study", flags.storage.study)
+    given, study = flags.files, flags.storage.reports / folder_name("--study", flags.storage.study)
     _check(flags)
     require_positive("--limit", flags.data.limit)
     labels = open_npy(given.labels or Path())
@@ -70,7 +70,7 @@ def evaluate_logits(flags: Any) -> int:
 
 def _check(flags: Any) -> None:
     """Refuse flags that do not go with logits."""
-    given = flags.given
+    given = flags.files
     if flags.checkpoint:
         raise InputError("--logits replaces checkpoints; name one or the other")
     if given.labels is None:
