@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from sdd_eval import cli, comparison, report, studies
+from sdd_eval import cli, comparison, report, store, studies
 from sdd_eval.cli import gate
 from sdd_eval.cli.flags import Reports, Threads, parse, study_folder
 from sdd_eval.cli.gate import GateFlags
@@ -61,12 +61,12 @@ def run(arguments: Sequence[str]) -> int:
         if name not in families:
             known = ", ".join(families)
             raise InputError(f"--family is {name}; the families of this study are: {known}")
+    flags = dataclasses.replace(flags, metrics=_metrics(flags.metrics, study))
     with cli.Bar() as bar:
         if flags.checkpoint:
             result = comparison.compare(study, flags.checkpoint, test=flags.test, progress=bar)
         else:
             result = comparison.compare_planned(study, test=flags.test, progress=bar)
-    flags = dataclasses.replace(flags, metrics=_metrics(flags.metrics, result.pairs))
     results = gate.judged(study, result.pairs, _gates(flags, study))
     code = gate.exit_code(results)
     if flags.gate.json:
@@ -104,17 +104,20 @@ def _check_gate(flags: GateFlags) -> None:
         comparison.parse_condition(text)
 
 
-def _metrics(names: Sequence[str], pairs: Sequence[PairComparison]) -> tuple[str, ...]:
-    """Return metrics by their present names; raise InputError if one is neither known nor compared.
+def _metrics(names: Sequence[str], study: Path) -> tuple[str, ...]:
+    """Return metrics by their present names; raise InputError if one is neither known nor measured.
 
     An evaluator of another package may have metrics that it does not register.
     """
-    compared = {row.metric for pair in pairs for row in pair.rows}
     registered = {one.name for metrics in registry.registered().values() for one in metrics}
     metrics = tuple(map(renamed_metric, names))
-    for name in metrics:
-        if name not in compared | registered | registry.built_in().keys():
-            raise unknown_name("metric", name, compared)
+    unknown = [name for name in metrics if name not in registered | registry.built_in().keys()]
+    if unknown:
+        runs = (run for _, run in store.readable_runs(store.run_paths(study)))
+        measured = {number.metric for run in runs for number in run.measurements}
+        for name in unknown:
+            if name not in measured:
+                raise unknown_name("metric", name, measured)
     return metrics
 
 

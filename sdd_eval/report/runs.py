@@ -41,6 +41,8 @@ class RunCollection:
     errors: tuple[str, ...] = ()
     titles: Mapping[str, str] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
+    without_arrays: tuple[str, ...] = ()
+    """A message for each run whose file of arrays is incomplete, so that figures lack it."""
 
     @property
     def title(self) -> str:
@@ -95,10 +97,11 @@ def read_runs(studies: Sequence[Path], progress: Progress | None = None) -> RunC
     paths = [(name, path) for name, folder in folders for path in _run_paths(folder)]
     records, errors = _records(folders)
     progress.start("reading runs", len(paths))
-    runs = []
+    runs, incomplete = [], list[str]()
     for study, path in paths:
         try:
-            name, run = f"{study}/{path.parent.name}/{path.name}", store.read_run(path)
+            run = _with_whole_arrays(store.read_run(path), path, incomplete)
+            name = f"{study}/{path.parent.name}/{path.name}"
             labels = records[study].labels if study in records else {}
             runs.append(StudyRun(study, name, run, labels.get(run.checkpoint, "")))
         except InputError as error:
@@ -115,7 +118,18 @@ def read_runs(studies: Sequence[Path], progress: Progress | None = None) -> RunC
     titles = {name: record.title for name, record in records.items()}
     runs += _derived(runs)
     columns = dict.fromkeys(name for record in records.values() for name in record.columns)
-    return RunCollection(tuple(runs), tuple(errors), titles, tuple(columns))
+    return RunCollection(tuple(runs), tuple(errors), titles, tuple(columns), tuple(incomplete))
+
+
+def _with_whole_arrays(run: Run, path: Path, incomplete: list[str]) -> Run:
+    """Return a run, without its arrays if their file is incomplete; add why to the messages."""
+    try:
+        store.require_whole_arrays(path)
+    except InputError as error:
+        incomplete.append(str(error))
+        store.warn_of_damage(error, "figures leave it out")
+        return replace(run, arrays=Arrays())
+    return run
 
 
 def _derived(runs: Sequence[StudyRun]) -> list[StudyRun]:
@@ -139,6 +153,7 @@ def _records(
             record = read_study_record(folder)
         except InputError as error:
             errors.append(str(error))
+            store.warn_of_damage(error)
             continue
         if record is not None:
             records[name] = record

@@ -270,11 +270,14 @@ def test_the_command_prints_the_family_with_any_selection(tmp_path, capsys):
     output = capsys.readouterr().out
     assert "family headline: 1 tests" in output
     assert "not distinguishable" not in output
-    assert exit_code([*command, "--no-figures", "--metrics", "acuracy"]) == 2
-    assert "unknown metric 'acuracy'; did you mean 'accuracy'?" in capsys.readouterr().err
+    (csv,) = (tmp_path / "s/comparisons").glob("*.csv")
+    csv.unlink()
+    for name, message in (("acuracy", "'acuracy'; did you mean 'accuracy'?"), ("", "metric ''")):
+        assert exit_code([*command, "--no-figures", "--metrics", name]) == 2
+        assert message in capsys.readouterr().err
+    assert not csv.exists()
     with pytest.warns(DeprecationWarning, match="ece_calibrated is now called ece_floor"):
         assert exit_code([*command, "--no-figures", "--metrics", "ece_calibrated"]) == 0
-    (csv,) = (tmp_path / "s/comparisons").glob("*.csv")
     assert "\n=cmd" not in csv.read_text()
     assert "'=cmd" in csv.read_text()
     assert r"\toprule" in csv.with_suffix(".tex").read_text()

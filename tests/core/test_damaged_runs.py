@@ -204,10 +204,20 @@ def study(tmp_path):
 
 
 def test_a_report_reads_the_other_runs_and_warns_of_damaged_ones(study):
-    with pytest.warns(DamagedFile, match=r"accuracy-\w+.json is .*; it is left out") as warned:
+    (study / "study.json").write_text("{")
+    with pytest.warns(DamagedFile) as warned:
         runs = read_runs([study])
-    assert len(warned) == len(runs.errors) == 2
+    assert len(runs.errors) == 3
     assert len(runs.runs) == len(RUNS)
+    left_out = [str(one.message) for one in warned]
+    assert [text.rpartition("; ")[2] for text in left_out] == [
+        *["it is left out"] * 3,
+        "figures leave it out",
+    ]
+    assert "study.json" in left_out[0]
+    assert runs.without_arrays == (left_out[3].partition(";")[0],)
+    of_calibration = [one.run for one in runs.runs if one.run.evaluator == "calibration"]
+    assert [len(run.arrays) > 0 for run in of_calibration].count(False) == 1
 
 
 def test_a_comparison_uses_the_other_runs_and_names_damaged_ones(study, capsys):

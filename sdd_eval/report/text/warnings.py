@@ -45,6 +45,7 @@ def report_warnings(
         *_missing_warnings(results, protocols),
         *_exclusion_warnings(results),
         *(f"A run file could not be read and was skipped: {line}" for line in collection.errors),
+        *(f"Figures lack the arrays of a run: {line}" for line in collection.without_arrays),
         *failures,
     ]
 
