@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
@@ -57,6 +57,19 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
         return {**known, **self.extra}
 
 
+class Resizing(msgspec.Struct, frozen=True):
+    """How image files of any size become a network's images, where that is not the default."""
+
+    short_side: int
+    """The short side in pixels before the centre crop."""
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+    """The filter of Pillow."""
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"the short side to {self.short_side} pixels, {self.interpolation}"
+
+
 class DataProvenance(Provenance, frozen=True, kw_only=True):
     """A data set of a run."""
 
@@ -101,6 +114,9 @@ class RunProvenance(Provenance, frozen=True, kw_only=True):
     """Why a number may be wrong, one sentence each."""
     outputs: str | None = None
     """What the network returns, if that is not logits."""
+    resizing: Resizing | None = None
+    """How image files became the network's images, if not by default; sets of another kind have a
+    fixed size."""
     derived_from: str | None = None
     """The evaluator whose stored logits the numbers follow from, if the run was not measured."""
     resumed: int | None = None
@@ -155,6 +171,8 @@ class CardProvenance(Provenance, frozen=True, kw_only=True):
     """Warnings about the network that its runs repeat."""
     precision: str | None = None
     standardisation: str | None = None
+    resizing: Resizing | None = None
+    """How image files become the network's images; None by default."""
     dataset: str | None = None
     """The data set whose classes the network predicts."""
     data_origin: str | None = None

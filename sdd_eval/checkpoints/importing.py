@@ -21,6 +21,7 @@ from sdd_eval.checkpoints.state import STATE_FILE
 from sdd_eval.data import catalogue
 from sdd_eval.data.classes import numeric_order, relabelled
 from sdd_eval.data.fingerprints import file_digests
+from sdd_eval.data.image_folder import INTERPOLATION, LARGE_SIDE, resize_side, with_resizing
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.standardisation import Statistics, channel_statistics
 from sdd_eval.errors import InputError
@@ -31,7 +32,7 @@ from sdd_eval.models.network import Network, Standardisation
 from sdd_eval.models.preprocessing import Preprocessing, library_preprocessing
 from sdd_eval.models.weights_file import read_weights
 from sdd_eval.progress import Progress
-from sdd_eval.provenance import CardProvenance
+from sdd_eval.provenance import CardProvenance, Resizing
 from sdd_eval.records import Card, ModelSpec
 from sdd_eval.validation import parse_json
 
@@ -61,6 +62,11 @@ class ImportPlan:
     def spec(self) -> ModelSpec:
         """The specification of the network."""
         return self.network.spec
+
+    @property
+    def resizing(self) -> Resizing | None:
+        """How image files become the network's images; None by default."""
+        return _resizing(self.preprocessing, self.spec.image_size)
 
 
 @dataclass(frozen=True)
@@ -124,11 +130,25 @@ def _test_images(
     if library and not source.image_size and images.image_size > library.image_size:
         with contextlib.suppress(InputError):  # they have a fixed size
             images = dataset.images(image_size=library.image_size, channels=channels)
+    images = with_resizing(images, _resizing(library, images.image_size))
     if images.labels is None:
         raise InputError(
             f"{images.name} has no labels; give --classes and --image-size instead of --dataset"
         )
     return relabelled(images, numeric_order(images)) if source.class_order == "numeric" else images
+
+
+def _resizing(library: Preprocessing | None, image_size: int) -> Resizing | None:
+    """Return how a library's network resizes files; None if that is the default.
+
+    Images that are much smaller than the network's own are not cropped.
+    """
+    default = Resizing(resize_side(image_size), INTERPOLATION)
+    if library is None or (resizing := library.resizing(image_size)) == default:
+        return None
+    if image_size < LARGE_SIDE:
+        resizing = Resizing(default.short_side, resizing.interpolation)
+    return None if resizing == default else resizing
 
 
 def _classes(source: ImportSource, images: ImageSet) -> int:
@@ -214,7 +234,8 @@ def import_weights(
         existing = _existing_card(folder, overwrite)
         if existing is not None:
             old = (existing.model, existing.recipe, existing.weights_sha256, existing.dataset)
-            if old == (card.model, None, card.weights_sha256, plan.dataset):
+            same_resizing = existing.provenance.resizing == plan.resizing
+            if same_resizing and old == (card.model, None, card.weights_sha256, plan.dataset):
                 return Imported(existing)
             if not overwrite:
                 raise InputError(
@@ -275,6 +296,7 @@ def _provenance(source: ImportSource, plan: ImportPlan) -> CardProvenance:
         imported_below=tuple(filter(None, plan.match.key.split("."))),
         imported_without=plan.match.left_out or None,
         standardisation=plan.constants,
+        resizing=plan.resizing,
         dataset=plan.dataset,
         data_origin=plan.images.provenance if plan.images else None,
         data_fingerprint=plan.images.fingerprint if plan.images else None,

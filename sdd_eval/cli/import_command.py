@@ -14,7 +14,9 @@ from sdd_eval.checkpoints.import_source import ImportSource
 from sdd_eval.cli.flags import Compute, Inputs, Name, parse, require_positive
 from sdd_eval.cli.terminal import print_warnings, say
 from sdd_eval.cli.verbosity import Verbosity, is_quiet
-from sdd_eval.data.classes import text_order_warning
+from sdd_eval.data.classes import class_sizes, text_order_warning
+from sdd_eval.data.image_folder import is_resized
+from sdd_eval.data.provenance import USERS_FOLDER
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
@@ -103,8 +105,11 @@ def import_network(
         tell(f"running the code of {source.arch}")
     plan = checkpoints.plan_import(source, root, trust_code=trust_code)
     tell(f"{_constants(plan.spec.mean, plan.spec.std)}  ({plan.constants})")
-    difference = plan.preprocessing and plan.preprocessing.difference(plan.spec.image_size)
-    if difference:
+    files = plan.images is None or is_resized(plan.images)
+    if files and plan.resizing:
+        tell(f"image files are resized with {plan.resizing}")
+    library = plan.preprocessing
+    if library and (difference := library.difference(plan.spec.image_size, files)):
         tell(f"note: {plan.constants}: for {difference}")
     if plan.images is not None:
         warnings = list(text_order_warning(plan.images)) if source.class_order == "text" else []
@@ -113,6 +118,8 @@ def import_network(
         )
         check(plan.network.to(device))
         print_warnings(warnings)
+        if plan.images.provenance == USERS_FOLDER and (sizes := class_sizes(plan.images)):
+            tell(f"{plan.images.name}: {sizes}")
     with cli.Bar(f"import {folder.name}: ", "images") as bar:
         imported = checkpoints.import_weights(
             source,

@@ -6,9 +6,9 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from PIL import Image
 from sdd_eval.data.files import require_regular
 from sdd_eval.data.images import ImageSet, Labels, Pixels, Rows, Subset, batch_slices, to_device
 from sdd_eval.errors import InputError
+from sdd_eval.provenance import Resizing
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +28,9 @@ Boxes = NDArray[np.int64]
 
 #: Images of at least this side are treated as photographs (see `resize_side`).
 LARGE_SIDE = 128
+
+#: The default filter with which images are resized.
+INTERPOLATION: Final = "bilinear"
 
 _PORTABLE = (".pbm", ".pgm", ".ppm")
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp", *_PORTABLE)
@@ -225,6 +229,8 @@ class FolderImages:
     provenance: str
     class_names: tuple[str, ...] = ()
     resize: int | None = None
+    interpolation: str = INTERPOLATION
+    """The filter of Pillow for resizing, in lower case."""
     boxes: Boxes | None = None
     """Left, top, right and bottom (n, 4) in pixels, to which each file is cropped first."""
 
@@ -268,7 +274,8 @@ class FolderImages:
     def preprocessed(self, row: int) -> Image.Image:
         """Return an image as the network receives it; raise InputError if it is too small."""
         try:
-            return resize_and_crop(self.full_resolution(row), self.resize, self.image_size)
+            image = self.full_resolution(row)
+            return resize_and_crop(image, self.resize, self.image_size, self.interpolation)
         except InputError as error:
             path = str(self.folder / self.files[row])
             raise InputError(str(error) if path in str(error) else f"{path}: {error}") from error
@@ -290,8 +297,10 @@ def resize_side(side: int) -> int:
     return round(side * 256 / 224) if side >= LARGE_SIDE else side
 
 
-def resize_and_crop(image: Image.Image, resize: int | None, side: int) -> Image.Image:
-    """Resize the short side (bilinear, antialiased) unless None, then centre-crop to `side`.
+def resize_and_crop(
+    image: Image.Image, resize: int | None, side: int, interpolation: str = INTERPOLATION
+) -> Image.Image:
+    """Resize the short side (antialiased) unless None, then centre-crop to `side`.
 
     The result equals torchvision's `Resize` and `CenterCrop` in every pixel. Raise InputError if
     the image is smaller than the crop.
@@ -299,7 +308,7 @@ def resize_and_crop(image: Image.Image, resize: int | None, side: int) -> Image.
     if resize is not None and min(image.size) != resize:
         short = min(image.size)
         width, height = (resize * length // short for length in image.size)
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        image = image.resize((width, height), Image.Resampling[interpolation.upper()])
     left, top = (round((length - side) / 2) for length in image.size)
     if min(image.size) < side:
         size = f"{image.size[0]} × {image.size[1]}"
@@ -314,6 +323,20 @@ def _crop_to_box(image: Image.Image, box: NDArray[np.int64], path: Path) -> Imag
         size = f"{image.size[0]} × {image.size[1]}"
         raise InputError(f"{path} is {size}; its box {box.tolist()} does not overlap it")
     return image.crop((left, top, right, bottom))
+
+
+def with_resizing(images: ImageSet, resizing: Resizing | None) -> ImageSet:
+    """Return a set of image files that are resized so; other sets, and crops, are unchanged."""
+    default = isinstance(images, FolderImages) and images.resize == resize_side(images.image_size)
+    if resizing is None or not isinstance(images, FolderImages) or not default:
+        return images
+    return replace(images, resize=resizing.short_side, interpolation=resizing.interpolation)
+
+
+def is_resized(images: ImageSet) -> bool:
+    """Return whether a set is of image files that are resized, not cropped as some OOD sets are."""
+    original = getattr(images, "original", images)
+    return isinstance(original, FolderImages) and original.resize is not None
 
 
 def has_full_resolution(images: ImageSet) -> bool:

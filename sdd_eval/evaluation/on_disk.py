@@ -95,8 +95,10 @@ class _Evaluation:
         }
         if request.task == OBJECT_DETECTION:
             return {**common, "seed": request.seed if request.limit else 0}
+        resizing = self.checkpoint.card.provenance.resizing
         return {
             **common,
+            **({"resizing": resizing} if resizing else {}),
             "settings": key_settings(evaluator.name, of_stage(evaluator, "collect")),
             "seed": request.seed,
             "folding": request.fold,

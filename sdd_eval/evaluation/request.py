@@ -18,6 +18,7 @@ from sdd_eval.checkpoints.folder import find_folder
 from sdd_eval.data import catalogue
 from sdd_eval.data.catalogue import dataset
 from sdd_eval.data.classes import in_network_order
+from sdd_eval.data.image_folder import with_resizing
 from sdd_eval.data.images import ImageSet, Subset, lazy_images
 from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
 from sdd_eval.data.root import data_root
@@ -219,12 +220,16 @@ class DataSets:
 
     def load(self, name: str, split: str = "test") -> ImageSet:
         """Return the images of a split."""
-        return dataset(name, self.root).images(split, **self.shape)
+        return self._images(dataset(name, self.root), split)
 
     def lazy(self, name: str, split: str = "test") -> ImageSet:
         """Return the images of a split, in memory only while they are used."""
         resolved = dataset(name, self.root)
-        return lazy_images(lambda: resolved.images(split, **self.shape))
+        return lazy_images(lambda: self._images(resolved, split))
+
+    def _images(self, resolved: catalogue.Dataset, split: str) -> ImageSet:
+        images = resolved.images(split, **self.shape)
+        return with_resizing(images, self.checkpoint.card.provenance.resizing)
 
     @property
     def class_names(self) -> Sequence[str]:

@@ -98,6 +98,7 @@ def run(
             tf32=request.tf32,
             warnings=warnings or None,
             outputs=request.outputs if request.outputs == PROBABILITIES else None,
+            resizing=card.provenance.resizing,
             resumed=(partial_results.resumed or None) if partial_results else None,
             versions=versions(),
             machine=machine(),
@@ -139,6 +140,8 @@ def _subject(
     if request.cache is not None:
         folded = sum(folding.folded for folding in checkpoint.foldings)
         parts = network_parts(checkpoint.weights_sha256, checkpoint.spec, folded)
+        resizing = checkpoint.card.provenance.resizing
+        parts |= {"resizing": encode(resizing)} if resizing else {}
         parts |= {"outputs": request.outputs} if request.outputs == PROBABILITIES else {}
         cache = OutputFiles(request.cache, checkpoint.name, parts, request.device)
     return Subject(

@@ -6,27 +6,43 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-#: Interpolation with which images of any size are resized here (`sdd_eval.data.image_folder`).
-INTERPOLATION = "bilinear"
+import msgspec
+
+from sdd_eval.provenance import Resizing
+
+#: Crop of files after resizing, as here; timm has others.
+CENTRE = "center"
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Standardisation of pixels in [0, 1], and the side of images in pixels."""
+    """Standardisation of pixels in [0, 1], the side of images in pixels, and their resizing."""
 
     origin: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
     image_size: int
-    interpolation: str
+    resized: Resizing
+    """How files become images of that size."""
+    crop: str = CENTRE
 
-    def difference(self, image_size: int) -> str:
-        """Return how images of a side here differ from the network's; empty if they do not."""
+    def resizing(self, image_size: int) -> Resizing:
+        """Return how files become images of any side, in the proportion of the network's own."""
+        short_side = round(image_size * self.resized.short_side / self.image_size)
+        return Resizing(short_side, self.resized.interpolation)
+
+    def difference(self, image_size: int, files: bool = True) -> str:
+        """Return how images of a side here differ from the network's; empty if they do not.
+
+        Those of `files` are resized as the network's.
+        """
         differences = []
         if image_size != self.image_size:
             differences.append(f"images of {self.image_size} pixels, not {image_size}")
-        if self.interpolation != INTERPOLATION:
-            differences.append(f"{self.interpolation} interpolation, not {INTERPOLATION}")
+        if self.crop != CENTRE:
+            differences.append(f"the crop {self.crop!r}, not one of the centre")
+        if image_size == self.image_size and not files:
+            differences.append(f"files resized with {self.resized}, not a fixed size")
         return ", and ".join(differences)
 
 
@@ -48,12 +64,14 @@ def _of_timm(name: str) -> Preprocessing:
     import timm
 
     config: Any = timm.get_pretrained_cfg(name)
+    side = int(config.input_size[-1])
     return Preprocessing(
         f"timm's configuration of {name}",
         tuple(map(float, config.mean)),
         tuple(map(float, config.std)),
-        int(config.input_size[-1]),
-        str(config.interpolation),
+        side,
+        _resizing(int(side / config.crop_pct), str(config.interpolation)),
+        str(config.crop_mode),
     )
 
 
@@ -67,5 +85,11 @@ def _of_torchvision(name: str) -> Preprocessing:
         tuple(map(float, transforms.mean)),
         tuple(map(float, transforms.std)),
         int(transforms.crop_size[0]),
-        str(transforms.interpolation.value),
+        _resizing(int(transforms.resize_size[0]), str(transforms.interpolation.value)),
     )
+
+
+def _resizing(short_side: int, interpolation: str) -> Resizing:
+    """Return a resizing; raise ValueError for an interpolation that Pillow does not have."""
+    values = {"short_side": short_side, "interpolation": interpolation}
+    return msgspec.convert(values, Resizing)

@@ -20,6 +20,7 @@ from sdd_eval.data.catalogue import load_images
 from sdd_eval.data.standardisation import channel_statistics
 from sdd_eval.models.build import build
 from sdd_eval.models.preprocessing import Preprocessing
+from sdd_eval.provenance import Resizing
 from sdd_eval.records import Card, ModelSpec
 
 TRAINED = "digits-small_cnn-ce-seed0"
@@ -274,11 +275,15 @@ def test_the_accuracy_with_the_statistics_of_the_images_stands_beside_that_with_
 ):
     model = read_card(trained).model
     constants = (model.mean, model.std) if mean is None else ((mean,), (std,))
-    library = Preprocessing("the library's", *constants, image_size=8, interpolation="bicubic")
+    resized = Resizing(9, "bicubic")
+    library = Preprocessing("the library's", *constants, image_size=8, resized=resized)
     monkeypatch.setattr(importing_module, "library_preprocessing", lambda arch: library)
     assert importing("mine") == 0
     output = capsys.readouterr().out
-    assert "(the library's)\nnote: the library's: for bicubic interpolation, not bilinear" in output
+    assert (
+        "(the library's)\nnote: the library's: for files resized with the short side to 9 pixels, "
+        "bicubic, not a fixed size"
+    ) in output
     card = read_card("checkpoints/mine")
     assert (card.model.mean, card.model.std) == constants
     shown = [float(a) for a in re.findall(r"^accuracy ([\d.]+) %", output, re.MULTILINE)]

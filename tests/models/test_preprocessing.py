@@ -4,6 +4,7 @@ import pytest
 import torchvision.models
 
 from sdd_eval.models.preprocessing import library_preprocessing
+from sdd_eval.provenance import Resizing
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -11,7 +12,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 def test_the_transforms_of_torchvision_s_default_weights_are_read():
     found = library_preprocessing("torchvision:resnet18")
     assert (found.mean, found.std) == IMAGENET
-    assert (found.image_size, found.interpolation) == (224, "bilinear")
+    assert (found.image_size, found.resized) == (224, Resizing(256, "bilinear"))
     assert found.origin == "torchvision's transforms of ResNet18_Weights.IMAGENET1K_V1"
     assert library_preprocessing("torchvision:inception_v3").image_size == 299
 
@@ -28,8 +29,10 @@ def test_the_configuration_of_timm_is_that_of_the_tag():
     pytest.importorskip("timm")
     found = library_preprocessing("timm:vit_tiny_patch16_224")
     assert (found.mean, found.std) == ((0.5,) * 3, (0.5,) * 3)
-    assert found.difference(224) == "bicubic interpolation, not bilinear"
-    assert library_preprocessing("timm:resnet18.tv_in1k").interpolation == "bilinear"
+    assert found.resized == Resizing(248, "bicubic")  # 224 / 0.9, as timm rounds it
+    assert library_preprocessing("timm:resnet18.tv_in1k").resized == Resizing(256, "bilinear")
+    squashed = library_preprocessing("timm:vit_base_patch16_clip_384.openai_ft_in12k_in1k")
+    assert squashed.difference(384) == "the crop 'squash', not one of the centre"
     assert library_preprocessing("timm:resnet18.no_such_tag") is None
 
 
@@ -38,9 +41,14 @@ def test_other_networks_have_none(arch):
     assert library_preprocessing(arch) is None
 
 
-def test_a_difference_of_size_and_interpolation_is_told():
+def test_a_difference_of_size_and_resizing_is_told():
     found = library_preprocessing("torchvision:resnet18")
     assert found.difference(224) == ""
     assert found.difference(64) == "images of 224 pixels, not 64"
+    assert found.difference(64, files=False) == "images of 224 pixels, not 64"
     found = library_preprocessing("torchvision:efficientnet_b0")
-    assert found.difference(224) == "bicubic interpolation, not bilinear"
+    assert found.difference(224) == ""
+    assert found.difference(224, files=False) == (
+        "files resized with the short side to 256 pixels, bicubic, not a fixed size"
+    )
+    assert found.resizing(448) == Resizing(512, "bicubic")

@@ -128,6 +128,8 @@ def environment(runs: Iterable[StudyRun]) -> list[tuple[str, str]]:
         if provenance.folding is not None:
             folded, total = map(provenance.folding.get, ("folded", "batch_norms"))
             facts["batch norms folded"] = f"{folded} of {total}"
+        if provenance.resizing is not None:
+            facts["resizing of image files"] = str(provenance.resizing)
         for name, value in facts.items():
             values.setdefault(name, []).append(format_setting(value))
     return [(name, ", ".join(_distinct(texts))) for name, texts in values.items()]
