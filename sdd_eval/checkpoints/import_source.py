@@ -30,8 +30,8 @@ class ImportSource:
     """Number of classes; needed without --dataset."""
     image_size: int | None = None
     """Side of the images in pixels; needed without --dataset, or if it has images of any size."""
-    class_order: Literal["text", "numeric"] = "text"
-    """Order of the network's classes if class folders are numbers: 0 1 10 2 (as in torchvision) or
-    0 1 2 10."""
+    class_order: Literal["text", "numeric"] | None = None
+    """Order of the network's classes if class folders are numbers: text is 0 1 10 2 (as in
+    torchvision), numeric 0 1 2 10. Default: text, with a warning in every run."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Options of the architecture as NAME VALUE pairs, e.g. padding both."""

@@ -19,7 +19,7 @@ from sdd_eval.checkpoints.folder import CARD, HISTORY, WEIGHTS, is_checkpoint, r
 from sdd_eval.checkpoints.import_source import ImportSource
 from sdd_eval.checkpoints.state import STATE_FILE
 from sdd_eval.data import catalogue
-from sdd_eval.data.classes import numeric_order, relabelled
+from sdd_eval.data.classes import numeric_order, relabelled, text_order_warning
 from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.image_folder import INTERPOLATION, LARGE_SIDE, resize_side, with_resizing
 from sdd_eval.data.images import ImageSet
@@ -57,6 +57,9 @@ class ImportPlan:
     alternatives: tuple[Alternative, ...] = ()
     """Networks with the same weights whose accuracy is measured, too: with the mean and std of the
     images, if the constants are the library's, and with options that the weights do not tell."""
+
+    warnings: tuple[str, ...] = ()
+    """Warnings about the classes, which runs of the network repeat."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -104,8 +107,9 @@ def plan_import(source: ImportSource, root: Path, *, trust_code: bool = False) -
     others = list(with_other_options(network))
     if library is not None:
         others.append(with_constants(network, *_true_constants(dataset, images)))
+    warnings = tuple(text_order_warning(images)) if source.class_order is None else ()
     return ImportPlan(
-        network, match, origin, dataset.reference, images, library, alternatives=tuple(others)
+        network, match, origin, dataset.reference, images, library, tuple(others), warnings
     )
 
 
@@ -255,7 +259,8 @@ def import_weights(
 
 
 def _warnings(plan: ImportPlan, accuracies: Sequence[float]) -> Iterator[str]:
-    """Yield a warning about each alternative of higher accuracy."""
+    """Yield the warnings of the plan, and one about each alternative of higher accuracy."""
+    yield from plan.warnings
     for other, value in zip(plan.alternatives, accuracies[1:], strict=False):
         if value > accuracies[0]:
             yield (

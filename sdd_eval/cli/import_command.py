@@ -14,7 +14,7 @@ from sdd_eval.checkpoints.import_source import ImportSource
 from sdd_eval.cli.flags import Compute, Inputs, Name, parse, require_positive
 from sdd_eval.cli.terminal import print_warnings, say
 from sdd_eval.cli.verbosity import Verbosity, is_quiet
-from sdd_eval.data.classes import class_sizes, text_order_warning
+from sdd_eval.data.classes import class_sizes
 from sdd_eval.data.image_folder import is_resized
 from sdd_eval.data.provenance import USERS_FOLDER
 from sdd_eval.data.root import data_root
@@ -112,7 +112,7 @@ def import_network(
     if library and (difference := library.difference(plan.spec.image_size, files)):
         tell(f"note: {plan.constants}: for {difference}")
     if plan.images is not None:
-        warnings = list(text_order_warning(plan.images)) if source.class_order == "text" else []
+        warnings = [*plan.warnings]
         check = evaluation.NetworkCheck(
             folder.name, plan.spec, plan.images, device, warnings=warnings
         )

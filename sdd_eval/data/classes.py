@@ -91,7 +91,7 @@ def text_order_warning(images: ImageSet) -> Iterator[str]:
         yield (
             f"the class folders of {images.name} are numbers, and are ordered as text, as in "
             f"torchvision: {', '.join(own[:4])} …; if the network's classes are in numeric order, "
-            "import it with --class-order numeric, or give `class_names` to `evaluate`"
+            "import it with --class-order numeric (else text), or give `class_names` to `evaluate`"
         )
 
 

@@ -138,13 +138,18 @@ def test_an_import_in_numeric_order_matches_labels_by_name(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     words = ["--arch", "brightness.py:make", "--weights", "w.safetensors", "--dataset", "numbered"]
     words += ["--mean", "0", "--std", "1", "--data-root", str(tmp_path), "--trust-code"]
+    flags = ["--dataset", "numbered", "--data-root", str(tmp_path), "--trust-code"]
     assert exit_code(["import", "text", *words]) == 0
     assert "ordered as text" in capsys.readouterr().err
+    assert exit_code(["accuracy", "text", *flags]) == 0
+    assert "ordered as text" in capsys.readouterr().err
+    assert exit_code(["import", "torch", *words, "--class-order", "text"]) == 0
+    assert exit_code(["accuracy", "torch", *flags]) == 0
+    assert "ordered as text" not in capsys.readouterr().err
     assert exit_code(["import", "numeric", *words, "--class-order", "numeric"]) == 0
     captured = capsys.readouterr()
     assert "accuracy 100.00 %" in captured.out
     assert captured.err.count("ordered as text") == 0
-    flags = ["--dataset", "numbered", "--data-root", str(tmp_path), "--trust-code"]
     assert exit_code(["accuracy", "numeric", *flags]) == 0
     assert re.search(r"^accuracy +100\.0 ", capsys.readouterr().out, re.MULTILINE)
 
