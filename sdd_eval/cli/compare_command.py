@@ -14,7 +14,7 @@ from sdd_eval import cli, comparison, report, store, studies
 from sdd_eval.cli import gate
 from sdd_eval.cli.flags import Reports, Threads, parse, study_folder
 from sdd_eval.cli.gate import GateFlags
-from sdd_eval.cli.terminal import say, table
+from sdd_eval.cli.terminal import print_warnings, say, table
 from sdd_eval.cli.verbosity import Verbosity
 from sdd_eval.device import set_threads
 from sdd_eval.errors import InputError, unknown_name
@@ -67,6 +67,7 @@ def run(arguments: Sequence[str]) -> int:
             result = comparison.compare(study, flags.checkpoint, test=flags.test, progress=bar)
         else:
             result = comparison.compare_planned(study, test=flags.test, progress=bar)
+    print_warnings(_warnings(study, result.pairs))
     results = gate.judged(study, result.pairs, _gates(flags, study))
     code = gate.exit_code(results)
     if flags.gate.json:
@@ -83,6 +84,17 @@ def run(arguments: Sequence[str]) -> int:
     if results:
         print(f"\n{gate.write(results, flags.gate)}")
     return code
+
+
+def _warnings(study: Path, pairs: Sequence[PairComparison]) -> Iterator[str]:
+    """Yield the warnings of the compared runs, each once, with the first checkpoint that has it."""
+    names = dict.fromkeys(name for pair in pairs for name in (*pair.base, *pair.others))
+    first: dict[str, str] = {}
+    for name in names:
+        for stored in comparison.load_runs(study, name):
+            for text in stored.run.provenance.warnings or ():
+                first.setdefault(text, name)
+    yield from (f"{name}: {text}" for text, name in first.items())
 
 
 def _gates(flags: Flags, study: Path) -> tuple[studies.Gate, ...]:

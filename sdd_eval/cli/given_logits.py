@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from sdd_eval import evaluation, report, studies
 from sdd_eval.cli.flags import command_line, require_positive
-from sdd_eval.cli.terminal import relative, say, width
+from sdd_eval.cli.terminal import print_warnings, relative, say, width
 from sdd_eval.data.images import open_npy
 from sdd_eval.errors import InputError
 from sdd_eval.records import encode
@@ -38,7 +38,7 @@ def evaluate_logits(flags: Any) -> int:
     require_positive("--limit", flags.data.limit)
     labels = open_npy(given.labels or Path())
     outliers = {name: open_npy(path) for name, path in given.outlier_logits.items()}
-    runs = []
+    runs, warnings = [], dict[str, None]()
     for path in given.logits:
         for step in _steps(flags.suite, outliers):
             evaluator = studies.configured(step.evaluator, step.settings)
@@ -57,6 +57,8 @@ def evaluate_logits(flags: Any) -> int:
                 command=command_line(),
             )
             runs.append(encode(run))
+            warnings |= dict.fromkeys(run.provenance.warnings or ())
+    print_warnings(warnings)
     page = report.write_report(study, images=flags.output.images)
     if flags.output.json:
         print(

@@ -190,6 +190,22 @@ def test_wrong_logits_are_one_line(
     assert error.count("\n") == 1
 
 
+@pytest.mark.usefixtures("one_figure", "logits")
+def test_a_warning_of_a_run_is_printed_with_every_table_of_its_numbers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    np.save("sigmoid.npy", 1 / (1 + np.exp(-np.load("mine.npy"))))
+    command = "evaluate --logits mine.npy sigmoid.npy --labels y.npy --evaluators calibration"
+    warning = "sigmoid returns only numbers from 0 to 1 that do not sum to 1"
+    assert exit_code(command.split()) == 0
+    assert f"warning: {warning}" in capsys.readouterr().err
+    for name in ("results.csv", "index.html"):
+        assert warning in Path("reports/default", name).read_text()
+    for more in ([], ["--fail-if", "calibration.ece > 1", "--json"]):
+        assert exit_code(["compare", "mine", "sigmoid", "--no-figures", *more]) == 0
+        assert capsys.readouterr().err.count(f"warning: sigmoid: {warning}") == 1
+
+
 @pytest.mark.parametrize("suite", studies.SUITES)
 def test_every_suite_is_a_study_of_valid_evaluations(suite: str) -> None:
     study = studies.suite_study("s", ["a", "b"], studies.SUITES[suite], outliers=["uniform"])
