@@ -87,7 +87,8 @@ def suite_study(
         for step in selected
     ]
     values: dict[str, Any] = {field.name: () for field in dataclasses.fields(Study)}
-    values |= {"name": name, "title": "", "small": False, "names": {}, "families": {}}
+    values |= {"name": name, "title": "", "small": False}
+    values |= {field: {} for field in ("names", "families", "labels")}
     return Study(**values | {"evaluations": tuple(evaluations)})
 
 

@@ -18,20 +18,22 @@ import sdd_eval
 from sdd_eval import plugins
 from sdd_eval.cli import COMMANDS, exit_code
 from sdd_eval.cli.data_command import COMMANDS as DATA_COMMANDS
+from sdd_eval.cli.export_command import COMMANDS as EXPORT_COMMANDS
 from sdd_eval.device import set_threads
 
 EVALUATORS = tuple(name.replace("_", "-") for name in plugins.names("evaluators"))
 EVERY_COMMAND = sorted(
     {
-        *(name for name in COMMANDS if name != "data"),
+        *(name for name in COMMANDS if name not in ("data", "export")),
         *(f"data {name}" for name in DATA_COMMANDS),
+        *(f"export {name}" for name in EXPORT_COMMANDS),
         *("paper claims", "paper figure-1"),
         *EVALUATORS,
         *(f"train --method {name}" for name in plugins.names("methods")),
     }
 )
 #: Commands that only read and write files.
-WITHOUT_THREADS = {"completion",
+WITHOUT_THREADS = {"completion", *(f"export {name}" for name in EXPORT_COMMANDS),
     "plugins", "show", "data list", "data get", "data add", "data check", "data cache",
 }  # fmt: skip
 #: Arguments that commands check before the number of threads.
@@ -46,7 +48,7 @@ REQUIRED = {
 #: Titles of groups of flags.
 GROUPS = {
     *("data", "inference", "storage", "intervals", "compute", "cluster", "output"),
-    *("recipe", "method", "model", "accuracy", "training", "gate", "suite", "files"),
+    *("recipe", "method", "model", "accuracy", "training", "gate", "suite", "files", "further"),
 }
 ROOT = Path(sdd_eval.__file__).parent
 LAZY_PACKAGES = sorted(
