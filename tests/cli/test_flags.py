@@ -47,7 +47,7 @@ REQUIRED = {
 }
 #: Titles of groups of flags.
 GROUPS = {
-    *("data", "inference", "storage", "intervals", "compute", "cluster", "output"),
+    *("data", "inference", "storage", "intervals", "compute", "engine", "output"),
     *("recipe", "method", "model", "accuracy", "training", "gate", "suite", "files", "further"),
 }
 ROOT = Path(sdd_eval.__file__).parent
