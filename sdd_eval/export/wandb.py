@@ -47,8 +47,8 @@ def to_wandb(
                 run.summary.update({_key(name): value for name, value in number.values.items()})
             return str(run.url or Path(run.dir).parent)
     except wandb.errors.Error as error:
-        message = one_line(error)
-        raise InputError(f"wandb: {message}; run `wandb login`, or use --mode offline") from error
+        message = one_line(error).rstrip(".")
+        raise InputError(f"wandb: {message}; --mode offline needs no account") from error
 
 
 def _key(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,6 +78,18 @@ def test_mlflow_stores_the_curves_the_numbers_and_the_recipe(
         to_mlflow(source, "robustness", "nothing://here")
 
 
+@pytest.fixture
+def wandb(project: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The library, which keeps to the test's folder, prints nothing and reports to nobody."""
+    for name in ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "HOME"):
+        monkeypatch.setenv(name, str(project / name.lower()))
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    return pytest.importorskip("wandb")
+
+
 def wandb_records(path: Path) -> Iterator[bytes]:
     """Yield the records of a run of wandb: LevelDB's log format after a header of 7 bytes."""
     content, position, record = path.read_bytes(), 7, b""
@@ -95,17 +108,10 @@ def wandb_records(path: Path) -> Iterator[bytes]:
 
 @pytest.mark.slow
 def test_wandb_stores_the_curves_the_numbers_and_the_recipe_offline(
-    project: Path,
-    source: CheckpointNumbers,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    wandb: Any, source: CheckpointNumbers, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wandb = pytest.importorskip("wandb")
     from wandb.proto.wandb_internal_pb2 import Record
 
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    for name in ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
-        monkeypatch.setenv(name, str(project / name.lower()))
     assert exit_code(["export", "wandb", NAME, "--mode", "offline"]) == 0
     wandb.teardown()  # which flushes the file, as the end of the process does
     folder = Path(capsys.readouterr().out.strip())
@@ -126,3 +132,15 @@ def test_wandb_stores_the_curves_the_numbers_and_the_recipe_offline(
     config = {item.key: item.value_json for r in records for item in r.run.config.update}
     assert config["lr"] == "0.1"
     assert config["weights_sha256"] == f'"{source.facts["weights_sha256"]}"'
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("wandb")
+def test_wandb_without_an_account_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    assert exit_code(["export", "wandb", NAME]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("sdd-eval: wandb: ")
+    assert error.endswith("--mode offline needs no account")

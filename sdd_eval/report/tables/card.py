@@ -212,8 +212,8 @@ def _corruption(network: _Network) -> Iterator[Card]:
             f"least affected: {display_name(best['corruption'])}, {_with_interval(best)}."
         )
     number, interval = _number(row)
-    title = metric(str(row["metric"])).title
-    yield Card("Corruption", "corruption", number, f"{title} {interval}", text, _notes(row))
+    detail = f"{metric(str(row['metric'])).title} {interval}".strip()
+    yield Card("Corruption", "corruption", number, detail, text, _notes(row))
 
 
 def _outliers(network: _Network) -> Iterator[Card]:
