@@ -17,6 +17,8 @@ from sdd_eval.paper import compare_with_paper, paper_numbers, rendering
 from sdd_eval.paper.comparison import Substitutes
 from sdd_eval.paper.figure_1 import draw_methods
 from sdd_eval.paper.proposition import check_proposition
+from sdd_eval.report.latex.files import table_files
+from sdd_eval.report.latex.printed import printed_table
 from sdd_eval.report.runs import read_runs
 from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.groups import recipe_of
@@ -125,7 +127,8 @@ def _print_tables(part: _Part) -> list[str]:
         print(f"\nTable {number}. {rendering.TITLES[number]}")
         print(_table(rendering.cells(of_table)))
         write_text(folder / f"table-{number}.csv", to_csv(rendering.comparison_frame(of_table)))
-        write_text(folder / f"table-{number}.tex", rendering.latex_table(number, of_table))
+        for name, text in table_files([printed_table(number, of_table)]).items():
+            write_text(folder / name, text)
     print(f"\n{folder}: each table as CSV and as LaTeX (booktabs)")
     return [f"table {cell.number.table}" for cell in comparisons if not cell.measured.n]
 

@@ -1,4 +1,4 @@
-"""The paper's tables with the measured numbers, as cells, as a data frame and as LaTeX."""
+"""The paper's tables with the measured numbers, as cells and as a data frame."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.metrics import formatting
-from sdd_eval.metrics.formatting import escaped
 from sdd_eval.metrics.names import display_name
 from sdd_eval.metrics.registry import metric
 from sdd_eval.paper.comparison import PaperComparison
@@ -123,69 +122,17 @@ def format_conditions(number: PaperNumber) -> str:
     return ", ".join(f"{_CONDITIONS.get(name, name)} {value}" for name, value in number.at.items())
 
 
-#: What the row of a LaTeX table names, by table; elsewhere method and `_VARIANTS`.
+#: What the row of a table names, by table; elsewhere method and `_VARIANTS`.
 _ROWS = {
     **{5: ("dataset",), 6: ("corruption",), 7: ("outliers", "method"), 8: ("metric",)},
     **{10: ("model",), 14: ("lambda",)},
 }
 _VARIANTS = ("direction", "position", "variant", "hidden_layers")
-#: What the column of a LaTeX table names, by table; elsewhere the data set.
+#: What the column of a table names, by table; elsewhere the data set.
 _COLUMNS = {
     **{2: ("metric",), 3: ("metric",), 4: ("metric", "epochs"), 5: ("method",), 6: ("method",)},
     **{7: ("metric",), 8: ("epoch",), 10: ("method",), 14: ("drop",)},
 }
-
-
-def latex_table(table: int, comparisons: Sequence[PaperComparison]) -> str:
-    r"""Return a table of the paper as LaTeX, each cell with the printed and the measured number.
-
-    The best of each contest is bold, among printed and among measured numbers. The table needs
-    `\\usepackage{booktabs}`.
-    """
-    of_table = cells([comparison for comparison in comparisons if comparison.number.table == table])
-    grid = {(_row(n), _column(n)): cell for cell in of_table for n in [cell.comparison.number]}
-    rows = list(dict.fromkeys(row for row, _ in grid))
-    columns = list(dict.fromkeys(column for _, column in grid))
-    header = " & ".join(["", *(rf"\multicolumn{{2}}{{c}}{{{escaped(c)}}}" for c in columns)])
-    rules = " ".join(rf"\cmidrule(lr){{{2 * i + 2}-{2 * i + 3}}}" for i in range(len(columns)))
-    body = [
-        " & ".join([escaped(row), *(_latex_cell(grid.get((row, column))) for column in columns)])
-        for row in rows
-    ]
-    reasons = [reason for cell in of_table for reason in cell.comparison.reasons]
-    return "\n".join(
-        [
-            f"% Table {table}: {TITLES[table]}. Paper | measured; best in bold.",
-            *([f"% Interpreted as: {INTERPRETATIONS[table]}"] if table in INTERPRETATIONS else []),
-            rf"\begin{{tabular}}{{l{'rr' * len(columns)}}}",
-            r"\toprule",
-            rf"{header} \\",
-            rules,
-            " & ".join(["", *["Paper", "Measured"] * len(columns)]) + r" \\",
-            r"\midrule",
-            *(rf"{line} \\" for line in body),
-            r"\bottomrule",
-            r"\end{tabular}",
-            *(f"% not comparable or too few seeds: {reason}" for reason in dict.fromkeys(reasons)),
-            "",
-        ]
-    )
-
-
-def _latex_cell(cell: Cell | None) -> str:
-    if cell is None:
-        return " & "
-    number, measured = cell.comparison.number, cell.comparison.measured
-    paper = _bold(escaped(format_number(number, number.value)), cell.paper_best)
-    text = _bold(escaped(format_number(number, measured.mean)), cell.measured_best)
-    if measured.n > 1:
-        text += escaped(f" ± {format_number(number, measured.std)}")
-    mark = {"reproduced": r"$^{\checkmark}$", "not comparable": r"$^{\dagger}$"}
-    return f"{paper} & {text}{mark.get(cell.comparison.verdict, '')}"
-
-
-def _bold(text: str, bold: bool) -> str:
-    return rf"\textbf{{{text}}}" if bold else text
 
 
 def _labels(number: PaperNumber) -> dict[str, str]:
@@ -193,6 +140,8 @@ def _labels(number: PaperNumber) -> dict[str, str]:
     method = display_name(number.method) + (" + SD-Dropout" if number.sd_dropout else "")
     constant = ("bins", "detector", "epsilon") if number.table != 4 else ()
     at = {name: str(value) for name, value in number.at.items() if name not in constant}
+    at |= {name: display_name(at[name]) for name in ("corruption", "outliers") if name in at}
+    at |= {"lambda": f"λ {at['lambda']}"} if "lambda" in at else {}
     return {
         "dataset": display_name(number.dataset),
         "model": number.model,
@@ -202,7 +151,8 @@ def _labels(number: PaperNumber) -> dict[str, str]:
     }
 
 
-def _row(number: PaperNumber) -> str:
+def row_label(number: PaperNumber) -> str:
+    """Return the label of the row that a number is in."""
     labels = _labels(number)
     if number.table in _ROWS:
         names = [labels[name] for name in _ROWS[number.table] if name in labels]
@@ -211,7 +161,8 @@ def _row(number: PaperNumber) -> str:
     return labels["method"] + (f" ({', '.join(variants)})" if variants else "")
 
 
-def _column(number: PaperNumber) -> str:
+def column_label(number: PaperNumber) -> str:
+    """Return the heading of the column that a number is in."""
     labels = _labels(number)
     names = _COLUMNS.get(number.table, ("dataset",))
     prefixes = {"epoch": "epoch ", "drop": "drop ", "epochs": "epochs "}

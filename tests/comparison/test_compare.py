@@ -235,6 +235,7 @@ def test_every_pair_of_a_comparison_has_a_label_of_its_own_for_latex(tmp_path):
     runs = [accuracy_run(name, right, 1) for name, right in (("a", 0.5), ("b", 0.6), ("c", 0.7))]
     pairs = compare(study_of(tmp_path, *runs), ["a", "b", "c"]).pairs
     assert len({comparison_table(pair).name for pair in pairs}) == len(pairs) == 2
+    assert comparison_table(pairs[0]).details.startswith("one each on ")
 
 
 def test_seeds_of_a_recipe_are_compared_over_seeds(tmp_path):

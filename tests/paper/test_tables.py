@@ -10,8 +10,10 @@ import pytest
 
 from sdd_eval.cli import exit_code
 from sdd_eval.paper import compare_with_paper, paper_frame, paper_numbers
-from sdd_eval.paper.rendering import cells, format_conditions, format_number, latex_table
+from sdd_eval.paper.rendering import cells, format_conditions, format_number
 from sdd_eval.paper.tables import best_values, wrongly_bold
+from sdd_eval.report.latex.layout import table_tex
+from sdd_eval.report.latex.printed import printed_table
 
 NUMBERS = paper_numbers()
 COLUMNS = ["checkpoint", "evaluator", "metric", "note", "interval_id", "corruption", "bins"]
@@ -96,15 +98,16 @@ def test_numbers_have_the_paper_s_digits():
 
 
 @pytest.mark.parametrize("table", range(1, 15))
-def test_the_latex_of_every_table_has_all_its_numbers_in_matching_columns(table):
-    text = latex_table(table, unmeasured(table))
-    spec = text.split(r"\begin{tabular}{")[1].split("}")[0]
-    rows = [line for line in text.splitlines() if line.endswith(r"\\")][2:]
-    assert all(row.count("&") == len(spec) - 1 for row in rows), text
-    assert text.count("--") >= sum(n.table == table for n in NUMBERS)
-    for number in NUMBERS:
-        if number.table == table:
-            assert format_number(number, number.value) in text, number
+def test_the_latex_of_every_table_has_all_its_numbers(table):
+    built = printed_table(table, unmeasured(table))
+    cells = [cell for row in built.sections[0].rows for cell in row.cells]
+    expected = [n for n in NUMBERS if n.table == table]
+    assert len(cells) == len(built.sections[0].rows) * len(built.columns)
+    assert [cell.below for cell in cells].count("—") == len(expected)
+    assert sorted(cell.text for cell in cells if cell.text) == sorted(
+        format_number(number, number.value) for number in expected
+    )
+    assert all(format_number(n, n.value) in table_tex(built) for n in expected)
 
 
 @pytest.fixture
@@ -120,6 +123,7 @@ def test_without_measurements_only_the_paper_s_numbers_are_printed(here, capsys)
     assert "where CE is better: isun aupr_in, dtd auroc" in output
     assert output.count("not measured") == 50
     assert len((here / "reports/paper/table-7.csv").read_text().splitlines()) == 51
+    assert r"\begin{table*}" in (here / "reports/paper/table-7-wide.tex").read_text()
     assert exit_code(["paper", "--tables", "7", "--complete"]) == 1
     assert "50 cells are empty: table 7" in capsys.readouterr().out
 
@@ -149,7 +153,8 @@ def test_a_table_states_how_it_is_interpreted(capsys):
     ]
     assert len(lines) == 1
     assert "here it is CE(clean) + λ CE(dropped)" in lines[0]
-    assert "% Interpreted as: the row with a dagger" in latex_table(11, unmeasured(11))
+    (note,) = (text for text in printed_table(11, unmeasured(11)).notes if "Interpreted" in text)
+    assert note.startswith("Interpreted as: the row with a dagger")
 
 
 @pytest.mark.usefixtures("here")

@@ -15,9 +15,13 @@ import pytest
 
 from sdd_eval.comparison.compare import compare
 from sdd_eval.metrics.formatting import escaped
+from sdd_eval.paper import compare_with_paper
 from sdd_eval.report.drawing import draw
 from sdd_eval.report.latex import layout
+from sdd_eval.report.latex.files import table_files
 from sdd_eval.report.latex.layout import TexCell, TexRow, TexSection, TexTable, table_tex
+from sdd_eval.report.latex.printed import printed_table
+from sdd_eval.report.tables.results import tidy
 from sdd_eval.report.write import write_comparison, write_report
 
 PDFLATEX = shutil.which("pdflatex")
@@ -126,6 +130,15 @@ def test_figures_and_comparisons_fit_too(
     figures = "".join(rf"\includegraphics{{figures/{name}}}\par " for name in single)
     body = rf"\noindent\input{{comparisons/{table}}}{{\parindent=0pt {figures}}}"
     assert complaints(log_of(folder, body, PREAMBLES[237])) == []
+
+
+def test_the_paper_s_own_tables_fit(tmp_path: Path) -> None:
+    compared = compare_with_paper(tidy([]), {})
+    files = table_files(printed_table(number, compared) for number in range(1, 15))
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    body = "".join(rf"\input{{{name}}}\clearpage " for name in files)
+    assert complaints(log_of(tmp_path, body)) == []
 
 
 def test_a_table_that_is_too_wide_is_noticed(

@@ -121,12 +121,15 @@ def paper_table(rows: Sequence[PaperRow]) -> TexTable:
 
 def comparison_table(pair: PairComparison, family: str = HEADLINE) -> TexTable:
     """Return the rows of a family of a comparison."""
-    rows = formatted_rows(pair, family_rows(pair, family))
+    of_family = family_rows(pair, family)
+    rows = formatted_rows(pair, of_family)
     title = comparison_title(pair)
+    images = " or ".join(f"{count:,}" for count in sorted({row.n for row in of_family}))
+    seeds = f"{len(pair.base)} against {len(pair.others)}" if len(pair.base) > 1 else "one each"
     about = (
-        "differences are Other minus Base; p is Holm–Bonferroni-adjusted "
-        f"within the family {family} of {family_sizes(pair).get(family, 0)} tests; a direction is "
-        "given if the adjusted p is at most .05 and the interval excludes 0."
+        f"{seeds} on {images} images; differences are Other minus Base; p is Holm–Bonferroni-"
+        f"adjusted within the family {family} of {family_sizes(pair).get(family, 0)} tests; a "
+        "direction is given if the adjusted p is at most .05 and the interval excludes 0."
     )
     # A paper has several of these tables, and each needs a label of its own.
     name = f"compared-{family}-{hashlib.sha256(title.encode()).hexdigest()[:6]}"

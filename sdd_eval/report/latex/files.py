@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sdd_eval import plugins
@@ -42,12 +42,17 @@ def tex_files(
         *([paper_table(paper)] if paper else []),
         *_evaluator_tables(parts, protocols, chosen),
     ]
-    files = {
-        f"tables/{table.name}{ending}.tex": table_tex(table, environment)
+    files = table_files(tables) | {"numbers.tex": numbers_tex(numbers.headline)}
+    return {f"tables/{name}": text for name, text in files.items()}
+
+
+def table_files(tables: Iterable[TexTable]) -> dict[str, str]:
+    """Return both versions of some tables by name of the file."""
+    return {
+        f"{table.name}{ending}.tex": table_tex(table, environment)
         for table in tables
         for ending, environment in VERSIONS.items()
     }
-    return files | {"tables/numbers.tex": numbers_tex(numbers.headline)}
 
 
 def _evaluator_tables(

@@ -12,7 +12,7 @@ from sdd_eval.figures.selection import benchmark_order, where
 from sdd_eval.metrics.names import display_name
 from sdd_eval.report.drawing.draw import file_name
 from sdd_eval.report.latex.captions import Number, details, notes, tex_cell, title
-from sdd_eval.report.latex.layout import TexRow, TexSection, TexTable
+from sdd_eval.report.latex.layout import TexRow, TexSection, TexTable, short_label
 from sdd_eval.report.latex.selection import Selection
 from sdd_eval.report.tables.columns import HeadlineColumn
 from sdd_eval.report.tables.headline import Headline, HeadlineRow, headline
@@ -169,16 +169,6 @@ def _ood_tables(ood: Headline, chosen: Selection) -> Iterator[TexTable]:
         yield from _table(name, f"ODIN, {part.title}", "Method", grid, rows, chosen)
 
 
-def _short(label: str, before: str) -> str:
-    """Return the part of a group's label that the label before does not have, if one extends it.
-
-    >>> _short("CE + SD-Dropout λ 1", "CE"), _short("CE + SD-Dropout λ 2", "CE + SD-Dropout λ 1")
-    ('+ SD-Dropout λ 1', '+ SD-Dropout λ 2')
-    """
-    base = before.partition(" + ")[0]
-    return label.removeprefix(base).strip() if base and label.startswith(f"{base} + ") else ""
-
-
 def _parts(
     table: Headline, name: str
 ) -> Iterator[tuple[str, ComparableResults, list[HeadlineRow]]]:
@@ -254,7 +244,7 @@ def _table(
                 TexRow(
                     label,
                     tuple(tex_cell(cells.get(heading)) for heading in headings),
-                    _short(label, before),
+                    short_label(label, before),
                 )
                 for before, (label, cells) in zip(["", *lines], lines.items(), strict=False)
                 if cells

@@ -97,6 +97,16 @@ class _Block:
     cell: float
 
 
+def short_label(label: str, before: str) -> str:
+    """Return the part of a group's label that the label before does not have, if one extends it.
+
+    >>> short_label("CE + SD-Dropout", "CE"), short_label("CE + X", "CE + SD-Dropout")
+    ('+ SD-Dropout', '+ X')
+    """
+    base = before.partition(" + ")[0]
+    return label.removeprefix(base).strip() if base and label.startswith(f"{base} + ") else ""
+
+
 def table_tex(table: TexTable, environment: str = "table") -> str:
     """Return a table as one or several floats of the environment "table" or "table*"."""
     width = ENVIRONMENTS[environment]

@@ -1,1 +1,1 @@
-"""The tables of a report: results, means over seeds, headline, comparisons; CSV and LaTeX."""
+"""The tables of a report: results, means over seeds, headline, comparisons; CSV."""
