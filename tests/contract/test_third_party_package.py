@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from sdd_eval.cli import exit_code
+from sdd_eval.report.text.headline import headline_text
 
 PROJECT = """
     [build-system]
@@ -305,7 +306,7 @@ def seeds(sdd_eval, trained) -> list[str]:
 
 def test_third_party_numbers_are_compared_by_paired_tests(sdd_eval, seeds):
     done(sdd_eval("compare", seeds[0], seeds[2], "--study", "contract"))
-    rows = _comparison(sdd_eval, seeds[0], seeds[2])
+    rows = _comparison(sdd_eval)
     tests = {row["metric"]: row["test"] for row in rows if row["evaluator"] == "certainty"}
     assert tests == {"sure": "McNemar, mid-p", "mean_top": "paired permutation"}
     assert all(row["low"] and row["p"] for row in rows if row["evaluator"] == "certainty")
@@ -313,14 +314,15 @@ def test_third_party_numbers_are_compared_by_paired_tests(sdd_eval, seeds):
 
 def test_third_party_numbers_are_compared_over_seeds(sdd_eval, seeds):
     done(sdd_eval("compare", *seeds, "--study", "contract"))
-    rows = [r for r in _comparison(sdd_eval, *seeds) if r["evaluator"] == "certainty"]
-    assert {row["metric"] for row in rows} == {"sure", "mean_top"}
-    for row in rows:
-        assert "over seeds" in row["test"] or "no test" in row["test"], row["test"]
+    rows = {row["metric"]: row for row in _comparison(sdd_eval) if row["evaluator"] == "certainty"}
+    assert rows.keys() == {"sure", "mean_top"}
+    assert "over seeds" in rows["mean_top"]["test"]
+    assert float(rows["mean_top"]["low"]) < float(rows["mean_top"]["difference"])
+    assert 0 < float(rows["mean_top"]["p"]) <= 1
 
 
 def test_a_detector_may_have_any_name(sdd_eval, seeds):
-    rows = [r for r in _comparison(sdd_eval, seeds[0], seeds[2]) if r["evaluator"] == "ood"]
+    rows = [r for r in _comparison(sdd_eval) if r["evaluator"] == "ood"]
     assert {row["detector"] for row in rows} == {"lead", "a.b_c d"}
     odd, plain = (
         {
@@ -333,7 +335,7 @@ def test_a_detector_may_have_any_name(sdd_eval, seeds):
     assert odd == plain
 
 
-def _comparison(sdd_eval, *names: str) -> list[dict[str, str]]:
+def _comparison(sdd_eval) -> list[dict[str, str]]:
     """The rows of the newest comparison's CSV."""
     folder = sdd_eval.folder / "reports" / "contract" / "comparisons"
     path = max(folder.glob("*.csv"), key=lambda path: path.stat().st_mtime_ns)
@@ -344,11 +346,24 @@ def _comparison(sdd_eval, *names: str) -> list[dict[str, str]]:
 def test_third_party_metrics_are_in_the_csv_the_latex_tables_and_the_page(sdd_eval, seeds):
     done(sdd_eval("report", "contract"))
     study = sdd_eval.folder / "reports" / "contract"
-    for path in ("results.csv", "summary.csv", "index.html"):
-        text = (study / path).read_text(encoding="utf-8")
-        assert all(name in text for name in ("sure", "mean_top", "a.b_c d")), path
+    for path in ("results.csv", "summary.csv"):
+        with (study / path).open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert {"sure", "mean_top"} <= {row["metric"] for row in rows}, path
+        assert "a.b_c d" in {row["detector"] for row in rows}, path
+    page = (study / "index.html").read_text(encoding="utf-8")
+    assert all(name in page for name in ("Sure predictions", "mean top", "a.b_c d"))
     for name in ("certainty.tex", "certainty-wide.tex"):
-        assert "sure" in (study / "tables" / name).read_text(encoding="utf-8").lower()
+        assert "Sure predictions" in (study / "tables" / name).read_text(encoding="utf-8"), name
+
+
+def test_a_registered_third_party_metric_has_a_column_of_the_headline_table(
+    sdd_eval, seeds, site, monkeypatch
+):
+    monkeypatch.syspath_prepend(site)
+    text = headline_text(sdd_eval.folder / "reports" / "contract")
+    assert "Sure predictions" in text
+    assert "mean top" not in text  # it is not registered
 
 
 def test_third_party_numbers_and_figure_are_in_the_report(sdd_eval, trained):
