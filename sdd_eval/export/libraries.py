@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 
 from sdd_eval.errors import InputError, one_line
@@ -10,9 +11,11 @@ from sdd_eval.errors import InputError, one_line
 
 @contextlib.contextmanager
 def required(extra: str) -> Iterator[None]:
-    """Raise InputError if a library that is imported here cannot be imported."""
+    """Raise InputError if a library that is imported here cannot be; ignore its own warnings."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except ImportError as error:
         raise InputError(
             f"{extra} cannot be imported ({one_line(error)}): pip install 'sdd-eval[{extra}]'"
