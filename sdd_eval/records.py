@@ -127,7 +127,7 @@ class PaperRecipe:
     momentum: float = bounded(0.9, BELOW_1)
     """Momentum of SGD."""
     weight_decay: float = bounded(1e-4, FROM_0)
-    """Weight decay; --decay chooses the parameters."""
+    """Weight decay; weight_decay_on chooses the parameters."""
     milestones: tuple[int, ...] | None = None
     """Epochs after which the learning rate is divided; default: 1/2 and 3/4 of all epochs."""
     precision: Literal["float32", "tf32", "bf16"] = "float32"

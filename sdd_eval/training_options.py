@@ -23,7 +23,7 @@ class TrainingOptions:
     """sgd, or adamw (β₁ is the momentum, β₂ 0.999), which needs a lower lr, such as 0.001."""
     nesterov: bool = False
     """Use Nesterov's momentum with SGD."""
-    decay: Literal["all", "weights"] = "all"
+    weight_decay_on: Literal["all", "weights"] = "all"
     """Parameters with weight decay: all, or weights (none on norms and biases: parameters of one
     dimension)."""
     clip_norm: float | None = bounded(None, ABOVE_0)

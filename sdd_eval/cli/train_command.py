@@ -171,8 +171,11 @@ def _options(name: str) -> list[str]:
 
 
 def _flags(method: Any) -> type[Any]:
-    """Return a dataclass of the flags of `train`, the method's settings among them."""
-    groups = {
+    """Return a dataclass of the flags of `train`, the method's settings among them.
+
+    Raise InputError if a setting has the name of another flag.
+    """
+    groups: dict[str, Any] = {
         "recipe": RecipeFlags,
         "method": method,
         "further": TrainingOptions,
@@ -180,6 +183,14 @@ def _flags(method: Any) -> type[Any]:
         "compute": TrainingCompute,
         "output": Verbosity,
     }
+    others = [kind for kind in groups.values() if kind != method]
+    own = {f.name for kind in others for f in dataclasses.fields(kind)}
+    for option in dataclasses.fields(method):
+        if option.name in own:
+            raise InputError(
+                f"method {method.__name__} has an option {option.name!r}, which is a flag of "
+                "train; its author must rename it"
+            )
     fields = [(name, kind, field(default_factory=kind)) for name, kind in groups.items()]
     return dataclasses.make_dataclass("Flags", fields, frozen=True)
 

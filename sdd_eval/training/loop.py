@@ -57,9 +57,11 @@ def fit(
             loss.backward()
             update(optimiser, rate, recipe.clip_norm)
             exported.update()
+            objective.after_update(batch, draws)
             averages.add(_logged(losses, batch), batch.total, batch.rows)
             del loss, losses  # free this step's activations before the next step
             progress.advance(batch.total)
+        objective.after_epoch(epoch + 1, processes.summed)
         return {"lr": rates[0], **averages.means()}
 
     return train_epochs(

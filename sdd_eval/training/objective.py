@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from sdd_eval.models.network import Network
 from sdd_eval.models.resnet import Block, Bottleneck
 from sdd_eval.records import Recipe
 from sdd_eval.training.methods.branch import Branch
-from sdd_eval.training.methods.method import BaseMethod, Batch, Losses, Step
+from sdd_eval.training.methods.method import BaseMethod, Batch, EpochEnd, Losses, Step
 from sdd_eval.training.methods.sd_dropout import sd_dropout_loss
 
 
@@ -22,19 +24,23 @@ class Objective(nn.Module):
     It is one module whose `forward` is the whole step, so that wrappers of modules can wrap it.
     """
 
-    def __init__(self, network: Network, method: BaseMethod, recipe: Recipe) -> None:
-        """Build the method's parts, which are initialised after the network."""
+    def __init__(
+        self, network: Network, method: BaseMethod, recipe: Recipe, images: int = 0
+    ) -> None:
+        """Build the method's parts and its memory of images, initialised after the network."""
         super().__init__()
         self.network = network
         self.method = method
         self.recipe = recipe
         self.stage = network.stage_of(recipe.position)
         self.parts = nn.ModuleDict(method.parts(network))
+        self.memory = nn.Module()
+        for name, tensor in self._hook("memory")(network, images).items():
+            self.memory.register_buffer(name, tensor)
 
     def forward(self, batch: Batch, generator: torch.Generator) -> Losses:
         """Return the terms of the method, and the unweighted term `sd_dropout` if λ > 0."""
-        step = Step(self.network, dict(self.parts.items()), batch, generator)
-        losses = self.method.losses(step)
+        losses = self.method.losses(self._step(batch, generator))
         if self.recipe.sd_dropout == 0:
             return losses
         term = sd_dropout_loss(
@@ -52,6 +58,26 @@ class Objective(nn.Module):
             terms={**losses.terms, "sd_dropout": term},
             weights={**losses.weights, "sd_dropout": self.recipe.sd_dropout},
         )
+
+    def after_update(self, batch: Batch, generator: torch.Generator) -> None:
+        """Let the method act after an update of the weights."""
+        with torch.no_grad():
+            self._hook("after_update")(self._step(batch, generator))
+
+    def after_epoch(self, epoch: int, summed: Callable[[Tensor], Tensor]) -> None:
+        """Let the method act after a number of epochs; `summed` sums over all processes."""
+        parts, memory = dict(self.parts.items()), dict(self.memory.named_buffers())
+        with torch.no_grad():
+            self._hook("after_epoch")(EpochEnd(self.network, parts, memory, epoch, summed))
+
+    def _step(self, batch: Batch, generator: torch.Generator) -> Step:
+        parts, memory = dict(self.parts.items()), dict(self.memory.named_buffers())
+        return Step(self.network, parts, batch, generator, self.recipe.epochs, memory)
+
+    def _hook(self, name: str) -> Callable[..., Any]:
+        """Return an optional function of the method, or the default of the base class."""
+        default = functools.partial(getattr(BaseMethod, name), self.method)
+        return getattr(self.method, name, default)
 
 
 class WeightedLoss(nn.Module):

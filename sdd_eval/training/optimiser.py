@@ -36,7 +36,7 @@ def update(optimiser: torch.optim.Optimizer, rate: float, clip_norm: float | Non
 
 def _groups(recipe: Recipe, trained: nn.Module) -> list[dict[str, object]]:
     parameters = list(trained.parameters())
-    if recipe.decay == "all":
+    if recipe.weight_decay_on == "all":
         return [{"params": parameters}]
     weights = [parameter for parameter in parameters if parameter.ndim > 1]
     others = [parameter for parameter in parameters if parameter.ndim <= 1]

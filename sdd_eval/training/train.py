@@ -144,9 +144,11 @@ def _default_threads(recipe: Recipe, data: TrainingData) -> int | None:
 def _objective(recipe: Recipe, data: TrainingData, device: torch.device) -> Objective:
     seed_global(recipe.seed, "weights")
     network = build(data.spec(recipe), trust_code=True)  # `train` has checked it
-    objective = Objective(network, method_of(recipe), recipe)
+    objective = Objective(network, method_of(recipe), recipe, len(data.train))
     if recipe.init == "authors":
-        initialise_as_authors(objective.network, *objective.parts.values())
+        parts = objective.parts.values()
+        trained = [part for part in parts if any(p.requires_grad for p in part.parameters())]
+        initialise_as_authors(objective.network, *trained)
     objective = objective.to(device)
     if recipe.channels_last:
         objective = objective.to(memory_format=torch.channels_last)

@@ -7,7 +7,6 @@ import io
 import json
 import subprocess
 import sys
-import textwrap
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -174,18 +173,9 @@ MODULE = '''
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Path:
+def site(install) -> Path:
     """A folder with the third-party wheel installed in it."""
-    folder = tmp_path_factory.mktemp("third_party")
-    (folder / "pyproject.toml").write_text(textwrap.dedent(PROJECT))
-    (folder / "third_party.py").write_text(textwrap.dedent(MODULE))
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "wheel", "."]
-    subprocess.run([*pip, *build], cwd=folder, check=True, capture_output=True)
-    (wheel,) = (folder / "wheel").glob("third_party-3.2-*.whl")
-    install = ["install", "--no-deps", "--no-index", "--target", "site", str(wheel)]
-    subprocess.run([*pip, *install], cwd=folder, check=True, capture_output=True)
-    return folder / "site"
+    return install(PROJECT, {"third_party.py": MODULE})
 
 
 @pytest.fixture(scope="module")

@@ -187,8 +187,8 @@ def test_two_processes_have_the_losses_of_one_on_streamed_photographs(
 
 def test_two_processes_have_the_average_and_the_best_epoch_of_one(tmp_path, start_process):
     line = (
-        f"{SHARED} --name options --epochs 2 --schedule cosine --warmup-epochs 1 --decay weights "
-        "--clip-norm 0.5 --ema-decay 0.9 --validation 100 --validate-every 1 --keep best"
+        f"{SHARED} --name options --epochs 2 --schedule cosine --warmup-epochs 1 --clip-norm 0.5 "
+        "--weight-decay-on weights --ema-decay 0.9 --validation 100 --validate-every 1 --keep best"
     )
     by_hand(start_process, 2, line, tmp_path / "two")
     alone(line, tmp_path / "one")

@@ -84,7 +84,7 @@ def test_one_cycle_of_very_few_steps_stays_finite_and_below_the_largest_rate(ste
 
 def test_norms_and_biases_have_no_weight_decay_if_only_weights_have():
     network = build(SPEC)
-    optimiser = optimiser_of(Recipe(decay="weights"), network, fused=None)
+    optimiser = optimiser_of(Recipe(weight_decay_on="weights"), network, fused=None)
     decayed, exempt = optimiser.param_groups
     assert (decayed["weight_decay"], exempt["weight_decay"]) == (1e-4, 0.0)
     assert {p.ndim for p in exempt["params"]} == {1}
@@ -187,7 +187,7 @@ def test_the_best_epoch_is_exported_with_its_losses(validating, data, tmp_path):
     "settings",
     [
         {"schedule": "cosine", "optimiser": "adamw", "lr": 0.003, "warmup_epochs": 1},
-        {"schedule": "one_cycle", "nesterov": True, "decay": "weights", "clip_norm": 0.5},
+        {"schedule": "one_cycle", "nesterov": True, "weight_decay_on": "weights", "clip_norm": 0.5},
         {"ema_decay": 0.9, "validation": 24, "validate_every": 1, "keep": "best"},
     ],
 )

@@ -93,7 +93,7 @@ def random_objective(recipe: Recipe, spec: ModelSpec) -> Objective:
     """Return the objective of a valid recipe in train mode, with the same weights every time."""
     with torch.random.fork_rng(devices=[]):
         seed_global(0, "analysis")
-        return Objective(build(spec), method_of(recipe), recipe).train()
+        return Objective(build(spec), method_of(recipe), recipe, recipe.batch_size).train()
 
 
 def random_batch(objective: Objective, device: str | torch.device = "cpu") -> Batch:
@@ -104,7 +104,9 @@ def random_batch(objective: Objective, device: str | torch.device = "cpu") -> Ba
     count = method.views + method.partners
     images = [torch.rand(shape, generator=draws).to(device) for _ in range(count)]
     labels = (torch.arange(size) // 2 % spec.classes).to(device)
-    return Batch(tuple(images[: method.views]), labels, images[-1] if method.partners else None)
+    partners = images[-1] if method.partners else None
+    indices = torch.arange(size, device=device)
+    return Batch(tuple(images[: method.views]), labels, partners, indices=indices)
 
 
 def _objective(method: str, sd_dropout: float = 0.0) -> Objective:

@@ -134,7 +134,8 @@ def _augmented(
         partners = None
         if method.partners:
             partners = _pixels(images[draw_partners(data, rows, random)], recipe, random, selected)
-        yield Batch(tuple(views), data.labels[rows[selected]], partners, shard)
+        seen = rows[selected]
+        yield Batch(tuple(views), data.labels[seen], partners, shard, seen, epoch)
 
 
 def _pixels(images: Tensor, recipe: Recipe, random: torch.Generator, selected: slice) -> Tensor:
@@ -213,7 +214,8 @@ def stream_batches(
         images = drawn.to(device, non_blocking=True)
         views = tuple(to_pixels(view, recipe.channels_last) for view in images)
         partner_images = None if partners is None else views[-1]
-        yield Batch(views[: draws.views], labels[indices[part]], partner_images, rows)
+        seen = indices[part]
+        yield Batch(views[: draws.views], labels[seen], partner_images, rows, seen, draws.epoch)
 
 
 def _batch_slices(count: int, size: int, rows_of: RowsOf) -> Iterator[tuple[slice, Rows | None]]:

@@ -6,7 +6,7 @@ settings. The training loop is independent of the method, and the SD-Dropout ter
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -30,6 +30,10 @@ class Batch:
     """For each image another of its class, drawn with replacement and augmented; None if unused."""
     rows: Rows | None = None
     """The rows of the step's whole batch that this process has, if several processes train."""
+    indices: Tensor | None = None
+    """Index (b,) of each image in the training set, the same in every epoch."""
+    epoch: int = 0
+    """Epoch of the step, counted from 0."""
 
     @property
     def pixels(self) -> Tensor:
@@ -56,6 +60,29 @@ class Step:
     Numbers drawn by `rows.uniform` are also independent of the number of processes. A term that is
     not a mean over images must use `rows.batch_mean`, because the losses of processes are averaged.
     """
+    epochs: int = 1
+    """Number of epochs of the training."""
+    memory: Mapping[str, Tensor] = field(default_factory=dict)
+    """The tensors of `BaseMethod.memory`, to be changed in place."""
+
+    @property
+    def epoch(self) -> int:
+        """Return the epoch, counted from 0."""
+        return self.batch.epoch
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """The inputs of a method's work after an epoch."""
+
+    network: Network
+    parts: Mapping[str, nn.Module]
+    memory: Mapping[str, Tensor]
+    """The tensors of `BaseMethod.memory`; afterwards they must be equal in all processes."""
+    epoch: int
+    """Number of finished epochs."""
+    summed: Callable[[Tensor], Tensor]
+    """Sums a tensor over all processes that train, in place."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +107,10 @@ class Losses:
 
 
 class BaseMethod(Protocol):
-    """A training method; a subclass inherits one view, no partners and no parts."""
+    """A training method; a subclass inherits one view, and no partners, parts or memory.
+
+    A method that is no subclass may leave out `memory`, `after_update` and `after_epoch`.
+    """
 
     views: ClassVar[int] = 1
     """Number of augmented views per image."""
@@ -91,5 +121,18 @@ class BaseMethod(Protocol):
         """Return the modules that are trained with the network and not exported, by name."""
         return {}
 
+    def memory(self, network: Network, images: int) -> dict[str, Tensor]:
+        """Return tensors that the method keeps between steps, by name; saved and resumed.
+
+        `images` is the number of training images, on which `Batch.indices` are defined.
+        """
+        return {}
+
     def losses(self, step: Step) -> Losses:
         """Return the loss terms of one step; softmaxes must be taken in float32."""
+
+    def after_update(self, step: Step) -> None:
+        """Change parts or memory after the weights were updated, without gradients."""
+
+    def after_epoch(self, end: EpochEnd) -> None:
+        """Change parts or memory after an epoch, before the training is saved."""
