@@ -152,9 +152,9 @@ def test_only_the_trained_network_is_exported(
     module = importlib.import_module("sdd_eval.training.train")
     export = module.export
 
-    def noting(folder, network, *rest):
-        exported.append(network)
-        return export(folder, network, *rest)
+    def noting(folder, weights, *rest):
+        exported.append(weights.current)
+        return export(folder, weights, *rest)
 
     monkeypatch.setattr(module, "export", noting)
     recipe = dataclasses.replace(recipe, method=name, sd_dropout=sd_dropout, epochs=1)
