@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
@@ -60,7 +60,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 class Resizing(msgspec.Struct, frozen=True):
     """How image files of any size become a network's images, where that is not the default."""
 
-    short_side: int
+    short_side: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
     """The short side in pixels before the centre crop."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
     """The filter of Pillow."""

@@ -10,10 +10,14 @@ from pathlib import Path
 from sdd_eval import store
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.records import Card
+from sdd_eval.type_errors import shown
 
 CARD = "card.json"
 WEIGHTS = "weights.safetensors"
 HISTORY = "history.csv"
+
+#: Fields of a card's provenance on which the numbers of the network depend, or what it may run.
+NEEDED = {"class_names", "code_sha256", "resizing", "warnings"}
 
 
 def is_checkpoint(folder: Path) -> bool:
@@ -46,4 +50,9 @@ def read_card(checkpoint: str | Path) -> Card:
     path = Path(checkpoint) / CARD
     if not path.is_file():
         raise InputError(f"{checkpoint} is not a checkpoint: it has no {CARD}")
-    return store.read_record(path, Card)
+    card = store.read_record(path, Card)
+    for name in sorted(NEEDED & card.provenance.extra.keys()):  # those of another type
+        raise InputError(
+            f"{path}: {name} is {shown(card.provenance.extra[name])}; restore the file"
+        )
+    return card

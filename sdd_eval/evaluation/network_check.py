@@ -123,7 +123,8 @@ class NetworkCheck:
         if self.outputs is None and probabilities and outputs.shape[1] > 1:
             raise InputError(
                 f"{self.name} returns probabilities (rows from 0 to 1 that sum to 1), not logits; "
-                "set --outputs probabilities, which takes their log, or logits if they are logits"
+                "set --outputs probabilities (in Python outputs='probabilities'), which takes "
+                "their log, or logits if they are logits"
             )
 
     def _sigmoid_warning(self, model: nn.Module, outputs: Tensor) -> Iterator[str]:

@@ -54,6 +54,10 @@ def test_files_are_resized_as_the_library_s_network_was_trained(here, monkeypatc
         expected = network(pixels).numpy()
     assert np.abs(run.arrays["logits"] - expected).max() < 1e-3
     card = json.loads(Path("checkpoints/mine/card.json").read_text())
+    card["provenance"]["resizing"] = {"short_side": 160, "interpolation": "cubic"}
+    Path("checkpoints/mine/card.json").write_text(json.dumps(card))
+    assert exit_code(["accuracy", "mine"]) == 2
+    assert "card.json: resizing is {'short_side': 160, " in capsys.readouterr().err
     del card["provenance"]["resizing"]  # the network is then another one
     Path("checkpoints/mine/card.json").write_text(json.dumps(card))
     assert exit_code(["accuracy", "mine", "--no-fold"]) == 0
