@@ -45,11 +45,6 @@ class Difference:
     family: int = 0
 
     @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval excludes zero; False without an interval."""
-        return self.low > 0 or self.high < 0
-
-    @property
     def verdict(self) -> Verdict:
         """The verdict by the adjusted p-value and the interval; empty without them."""
         return verdict(self.value, self.low, self.high, self.adjusted)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdd_eval import models, training
+from sdd_eval import models, store, training
 from sdd_eval.checkpoints.folder import checkpoint_folders, read_card
 from sdd_eval.errors import InputError
 from sdd_eval.object_detection.recipe import DetectorRecipe, recipe_of
@@ -134,12 +133,12 @@ class Estimates:
         newest = sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
         seconds = []
         for path in newest[:_RUNS]:
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                run = json.loads(path.read_text(encoding="utf-8"))
-                provenance = run["provenance"]
-                same_device = (provenance["device"] != "cpu") == self.gpu
-                if provenance["model"]["arch"] == arch and same_device and run["n"]:
-                    seconds.append(provenance["seconds"] / run["n"])
+            with contextlib.suppress(InputError):  # of a damaged run, which reports name
+                run = store.read_run(path)
+                source, model = run.provenance, run.provenance.model or {}
+                same_device = source.device is not None and (source.device != "cpu") == self.gpu
+                if model.get("arch") == arch and same_device and run.n and source.seconds:
+                    seconds.append(source.seconds / run.n)
         return sum(seconds) / len(seconds) if seconds else None
 
     def _is_comparable(self, card: Card) -> bool:

@@ -58,6 +58,17 @@ def test_estimates_come_from_finished_jobs_if_there_are_any(capsys):
     assert sum("as earlier runs of accuracy on small_cnn" in line for line in lines) == 4
 
 
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.filterwarnings("ignore::sdd_eval.store.DamagedFile")
+def test_no_estimate_comes_from_a_run_of_an_unknown_format(here, capsys):
+    assert exit_code(["batch", "study.toml", "--limit", "50"]) == 0
+    for path in here.glob("reports/*/runs/*/accuracy-*.json"):
+        path.write_text(path.read_text().replace('"format": 2', '"format": 99'))
+    capsys.readouterr()
+    assert exit_code(["batch", "study.toml", "--dry-run", "--seeds", "0", "1"]) == 0
+    assert "as earlier runs of accuracy" not in capsys.readouterr().out
+
+
 def test_a_failing_job_stops_only_the_jobs_that_depend_on_it(study_file, recipe, capsys):
     study_file(f"""
 name = "half"
