@@ -8,6 +8,7 @@ import math
 import re
 import shutil
 import tempfile
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -64,15 +65,16 @@ def verify_report(
         raise InputError(f"{study} has no run that can be read; verify the folder of a report")
     for one in runs:
         yield _numbers(study, one)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", store.DamagedFile)  # checks name these files already
         copy = Path(folder) / study.resolve().name
         shutil.copytree(study / "runs", copy / "runs")
         for path in (study / RECORD, *(study / FOLDER).glob("*.json")):
             if path.is_file():
                 (copy / path.relative_to(study)).parent.mkdir(exist_ok=True)
                 shutil.copy(path, copy / path.relative_to(study))
-        yield from _comparisons(study, copy)
-        yield from _report(study, copy)
+        recomputed = [*_comparisons(study, copy), *_report(study, copy)]
+    yield from recomputed
     yield from _weights(runs, checkpoints)
     yield from _data(runs, data_root)
 

@@ -98,7 +98,6 @@ def _shorten(pattern: str) -> None:
     path.write_bytes(path.read_bytes()[:-40])
 
 
-@pytest.mark.filterwarnings("default::sdd_eval.store.DamagedFile")  # a count below 0 is damage
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     ("change", "part", "detail"),
