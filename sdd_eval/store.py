@@ -75,11 +75,26 @@ def write_record(path: Path, record: Any) -> None:
     Raises:
         InputError: a number is NaN or infinite, or the file cannot be written.
     """
+    write_text(path, _as_json(path, record))
+
+
+def update_record(path: Path, record: Any) -> None:
+    """Write a record as `write_record` does, unless the file already has it.
+
+    Raises:
+        InputError: a number is NaN or infinite, or the file cannot be written.
+    """
+    text = _as_json(path, record)
+    if not path.is_file() or path.read_bytes() != text.encode():
+        write_text(path, text)
+
+
+def _as_json(path: Path, record: Any) -> str:
     try:
         text = json.dumps(encode(record), indent=1, ensure_ascii=False, allow_nan=False)
     except ValueError as error:
         raise InputError(f"{path}: a number is NaN or infinite") from error
-    write_text(path, text + "\n")
+    return text + "\n"
 
 
 def read_record(path: Path, kind: type[Record]) -> Record:

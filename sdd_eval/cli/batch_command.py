@@ -25,7 +25,7 @@ from sdd_eval.cli.verbosity import Verbosity, is_quiet
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
-from sdd_eval.store import run_paths, write_record
+from sdd_eval.store import run_paths, update_record
 from sdd_eval.validation import FROM_1, bounded
 
 #: How many jobs may run at the same time.
@@ -191,7 +191,7 @@ def run_planned(
 
     Without `images` the page has no pictures.
     """
-    write_record(workspace.study / studies.RECORD, studies.record_of(study))
+    update_record(workspace.study / studies.RECORD, studies.record_of(study))
     jobs = [plan.job for plan in planned]
     seconds = {plan.job.key: plan.seconds for plan in planned}
     compare = partial(_compare_named, compared) if len(compared) > 1 else _compare

@@ -41,6 +41,7 @@ from sdd_eval.report.tables.provenance import runs_table
 from sdd_eval.report.tables.results import interval_texts, protocol_texts, text_table, tidy
 from sdd_eval.report.tables.summary import comparable_results, summarise
 from sdd_eval.report.tables.verdicts import verdict_tables
+from sdd_eval.studies.study import RECORD as STUDY_RECORD
 from sdd_eval.version import __version__
 
 #: Objects that are created between two collections of garbage: about those of one figure.
@@ -192,7 +193,7 @@ def comparison_is_written(study: Path, name: str) -> bool:
 
 
 def current_report(study: Path, *, images: bool = True) -> Path | None:
-    """Return the page of a study if this version wrote it after all runs and comparisons.
+    """Return the page of a study if this version wrote it after runs, comparisons and study file.
 
     With `images` only a page from which pictures were not left out, else only one without them.
     """
@@ -200,6 +201,7 @@ def current_report(study: Path, *, images: bool = True) -> Path | None:
     try:
         written = page.stat().st_mtime_ns
         paths = [*store.run_paths(study), *(study / FOLDER).glob("*.json")]
+        paths += study.glob(STUDY_RECORD)  # titles, labels and columns
         runs = [path.stat().st_mtime_ns for path in paths]
         text = page.read_text(encoding="utf-8")
         same_version = f"sdd_eval {__version__}" in text and (LEFT_OUT not in text) == images

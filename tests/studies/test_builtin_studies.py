@@ -122,10 +122,9 @@ def test_quickstart_trains_evaluates_and_reports_and_a_second_call_has_no_work(
     assert exit_code(["quickstart", "--limit", "8"]) == 0
     first = capfd.readouterr()
     assert "[13/13] report" in first.err
-    *table, page = first.out.splitlines()
-    assert page == "reports/quickstart/index.html"
+    assert first.out.splitlines()[-1] == "reports/quickstart/index.html"
     assert "CE + SD-Dropout λ 0.1" in first.out
-    assert "ODIN FPR95 ↓" in table[0]
+    assert "ODIN FPR95 ↓" in first.out
     runs = [store.read_run(p) for p in store.run_paths(short_quickstart / "reports/quickstart")]
     assert len(runs) == 10
     assert len({run.evaluator for run in runs}) == 5
@@ -134,10 +133,9 @@ def test_quickstart_trains_evaluates_and_reports_and_a_second_call_has_no_work(
         f"digits-small_cnn-ce{term}-seed0" for term in ("", "-sdd0.1")
     }
     before = times(short_quickstart)
-    before.pop(short_quickstart / "reports/quickstart/study.json")
     assert exit_code(["quickstart", "--limit", "8"]) == 0
     assert before.items() <= times(short_quickstart).items()
-    assert capfd.readouterr().out == first.out
+    assert capfd.readouterr().out == first.out.replace("12 done", "12 already done")
 
 
 def test_quickstart_has_three_seeds_with_and_without_sd_dropout():

@@ -38,6 +38,22 @@ def test_a_study_trains_evaluates_and_reports_each_once(here, capsys):
 
 
 @pytest.mark.usefixtures("tiny")
+def test_a_new_title_and_new_columns_are_in_the_report_without_new_runs(here, capsys):
+    assert exit_code(["batch", "study.toml", "--limit", "50"]) == 0
+    first, page = files(here), here / "reports/tiny/index.html"
+    text, written = (here / "study.toml").read_text(), page.stat().st_mtime_ns
+    assert exit_code(["batch", "study.toml", "--limit", "50"]) == 0
+    assert page.stat().st_mtime_ns == written
+    assert "Two weights" in text
+    renamed = text.replace("Two weights", "Renamed")
+    (here / "study.toml").write_text(f'columns = ["nll"]\n{renamed}')
+    assert exit_code(["batch", "study.toml", "--limit", "50"]) == 0
+    assert files(here) == first
+    assert "Renamed" in page.read_text()
+    assert json.loads((here / "reports/tiny/study.json").read_text())["columns"] == ["nll"]
+
+
+@pytest.mark.usefixtures("tiny")
 def test_a_dry_run_lists_the_jobs_and_writes_no_file(here, capsys):
     assert exit_code(["batch", "study.toml", "--dry-run"]) == 0
     output = capsys.readouterr().out
