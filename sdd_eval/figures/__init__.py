@@ -37,13 +37,17 @@ Draw = Callable[["pandas.DataFrame", "RunArrays | None"], "matplotlib.figure.Fig
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure with its title and caption, and the evaluator and metrics that it shows."""
+    """A figure with its title and caption, and the evaluator and metrics that it shows.
+
+    `repeats` names a figure of the same numbers; where both are drawn, a page folds this one.
+    """
 
     draw: Draw
     title: str
     caption: str = ""
     evaluator: str = ""
     metrics: tuple[str, ...] = ()
+    repeats: str = ""
 
     def __call__(
         self, results: pandas.DataFrame, arrays: RunArrays | None = None
@@ -65,12 +69,17 @@ def once(compute: Callable[..., Any], stored: Mapping[str, Any], *options: Hasha
 
 
 def figure(
-    title: str, *, caption: str = "", evaluator: str = "", metrics: tuple[str, ...] = ()
+    title: str,
+    *,
+    caption: str = "",
+    evaluator: str = "",
+    metrics: tuple[str, ...] = (),
+    repeats: str = "",
 ) -> Callable[[Draw], Plot]:
     """Return a decorator that turns a function into a `Plot`; the caption may have line breaks."""
 
     def decorate(draw: Draw) -> Plot:
-        return Plot(draw, title, " ".join(caption.split()), evaluator, metrics)
+        return Plot(draw, title, " ".join(caption.split()), evaluator, metrics, repeats)
 
     return decorate
 

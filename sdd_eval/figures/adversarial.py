@@ -29,6 +29,7 @@ from sdd_eval.figures.style import (
     MARKERS,
     MUTED,
     GroupStyle,
+    group_title,
     plain_text,
     styles_of,
     written_name,
@@ -150,7 +151,7 @@ def _audit_title(results: pandas.DataFrame, group: str, longest: int) -> str:
     raised = dict.fromkeys(str(flag) for flag in flags[flags["value"] > 0]["flag"])
     none = "no flag raised" if longest > 13 else "no flag"
     words = ", ".join(raised).replace("_", " ") or none
-    return f"{plain_text(group, longest)}\n{plain_text(words, longest)}"
+    return f"{group_title(group, longest)}\n{plain_text(words, longest)}"
 
 
 def _audit_panel(axes: Axes, rows: pandas.DataFrame, attacks: list[str]) -> None:
@@ -263,6 +264,7 @@ EPSILON = 0.2
     deviation over seeds.""",
     evaluator="fgsm",
     metrics=("fgsm_accuracy", "fgsm_right_before"),
+    repeats="fgsm_curve",
 )
 def fgsm_bars(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
     """Draw a panel per variant, with a cluster of bars without attack and one under attack."""

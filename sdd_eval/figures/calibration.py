@@ -11,7 +11,7 @@ import numpy as np
 from sdd_eval.figures import RunArrays, figure
 from sdd_eval.figures.layout import Grid, legend, panel_grid, percent_ticks, single_panel
 from sdd_eval.figures.selection import bin_values, group_names, pooled_bins, preferred_number, where
-from sdd_eval.figures.style import INK, MUTED, GroupStyle, plain_text, styles_of
+from sdd_eval.figures.style import INK, MUTED, GroupStyle, group_title, plain_text, styles_of
 from sdd_eval.metrics.formatting import format_interval, format_mean, format_number
 from sdd_eval.metrics.registry import metric
 from sdd_eval.statistics.bootstrap import Floats
@@ -67,7 +67,7 @@ def reliability(results: pandas.DataFrame, arrays: RunArrays | None = None) -> F
         count, most = count / networks, max(most, float(count.max()) / networks)
         _diagram(axes, count, means, styles[group], plain_text(group))
         _draw_band(axes, of_group, bins)
-        axes.set_title(f"{_short(group, longest)}\n{_ece(of_group, longest)}")
+        axes.set_title(f"{group_title(group, longest)}\n{_ece(of_group, longest)}")
         if lowers:
             _histogram(lowers[index], count, plain_text(group), styles[group])
     _set_axes(uppers[0], lowers, most)
@@ -75,14 +75,6 @@ def reliability(results: pandas.DataFrame, arrays: RunArrays | None = None) -> F
     grid.label(lowers or uppers, "Confidence", "Images" if lowers else "")
     legend(figure, _legend(with_band=not where(rows, metric=BAND).empty))
     return figure
-
-
-def _short(group: str, longest: int) -> str:
-    """Return the name of a group, on two lines if it is wider than a panel."""
-    method, plus, rest = group.partition(" + ")
-    if len(group) <= longest or not plus:
-        return plain_text(group, longest)
-    return f"{plain_text(method, longest)}\n{plain_text(f'+ {rest}', longest)}"
 
 
 def _panels(grid: Grid) -> tuple[Figure, list[Axes], list[Axes]]:
@@ -225,6 +217,7 @@ def _ece(rows: pandas.DataFrame, longest: int) -> str:
     those of fewer than ten images per network are small and hollow.""",
     evaluator="calibration",
     metrics=("bin_count", "bin_confidence", "bin_accuracy"),
+    repeats="reliability",
 )
 def confidence_lines(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
     """Draw a line per group through its bins."""

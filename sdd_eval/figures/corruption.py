@@ -34,6 +34,7 @@ from sdd_eval.figures.style import (
     MUTED,
     SMALL,
     GroupStyle,
+    group_title,
     plain_text,
     styles_of,
     written_name,
@@ -59,6 +60,10 @@ ROW_HEIGHTS, MARGINS = (0.14, 0.19), 0.72
 MOST_ROWS = 2
 #: The width of a cell, of the space between panels, and of the names of corruptions, in inches.
 CELL, GAP, NAMES = 0.147, 0.03, 1.0
+#: The width of a cell in inches from which positive differences have a sign.
+WITH_SIGN = 0.25
+#: The width of a digit, of the font size, and the smallest font size in points.
+DIGIT, SMALLEST = 0.64, 5.0
 
 
 @figure(
@@ -103,34 +108,44 @@ def cells_of(
 
 @dataclass(frozen=True)
 class Scale:
-    """The ends of the colours of some panels, what they show, and decimals of differences."""
+    """The ends of the colours of some panels, what they show, and how cells are written.
+
+    `digits` are decimals of differences, `width` is that of a cell in inches.
+    """
 
     low: float
     high: float
+    width: float
     is_change: bool = False
     digits: int = 0
 
     def cell(self, value: float) -> str:
-        """Format a value in its cell; a difference has a sign."""
+        """Format a value in its cell; a difference has a sign, in a narrow one only if negative."""
         if not self.is_change:
             return f"{value:.0f}"
-        return f"{value:+.{self.digits}f}".replace("-", "−") if round(value, self.digits) else "0"
+        sign = "+" if self.width >= WITH_SIGN else "-"
+        text = f"{value:{sign}.{self.digits}f}".replace("-", "−")
+        return text if round(value, self.digits) else "0"
+
+    def font_size(self, text: str) -> float:
+        """Return the size in points in which a text fits into a cell, at least `SMALLEST`."""
+        return max(SMALLEST, min(SMALL, 0.9 * 72 * self.width / (DIGIT * len(text))))
 
     def tooltip(self, value: float) -> str:
         """Format a value with its unit."""
         return f"{value:+.1f} points".replace("-", "−") if self.is_change else f"{value:.1f} %"
 
 
-def _accuracy_scale(tables: Iterable[Cells]) -> Scale:
+def _accuracy_scale(tables: Iterable[Cells], width: float) -> Scale:
     values = np.concatenate([cells.ravel() for cells in tables])
     low = float(np.nanmin(values))
-    return Scale(low, max(float(np.nanmax(values)), low + 1))
+    return Scale(low, max(float(np.nanmax(values)), low + 1), width)
 
 
-def _change_scale(tables: Iterable[Cells], roomy: bool) -> Scale:
+def _change_scale(tables: Iterable[Cells], width: float, roomy: bool) -> Scale:
     highest = max((float(np.nanmax(np.abs(cells))) for cells in tables), default=0.0)
     limit = max(1.0, highest)
-    return Scale(-limit, limit, is_change=True, digits=int(roomy and limit < 10))
+    return Scale(-limit, limit, width, is_change=True, digits=int(roomy and limit < 10))
 
 
 def _by_severity(
@@ -143,8 +158,9 @@ def _by_severity(
 ) -> Figure:
     """Draw corruption × severity, with a panel per group and one per difference."""
     delta = "Δ {}" if len(cells) > 2 else "Δ with SD-Dropout"
-    accuracy = _accuracy_scale(cells.values())
-    change = _change_scale(changes.values(), roomy=grid.panel_width >= 2)
+    width = ((grid.width - NAMES) / grid.columns - GAP) / len(severities)
+    accuracy = _accuracy_scale(cells.values(), width)
+    change = _change_scale(changes.values(), width, roomy=grid.panel_width >= 2)
     panels = [(group, values, accuracy) for group, values in cells.items()]
     panels += [(delta.format(group), values, change) for group, values in changes.items()]
     height = (row_height * len(names) + MARGINS) * grid.rows
@@ -163,17 +179,17 @@ def _title(title: str, width: float) -> str:
     longest = max(8, round(13 * width))
     if title.startswith("Δ with") and len(title) > longest:
         return "Δ"
-    words = title if len(title) <= longest else title.replace(" + ", "\n+ ").replace(" λ", "\nλ")
-    return "\n".join(plain_text(line, longest) for line in words.splitlines())
+    return group_title(title, longest)
 
 
 def _by_group(cells: Mapping[str, Cells], changes: Mapping[str, Cells], names: list[str]) -> Figure:
     """Draw corruption × group with means over severities, and the differences."""
     tables = [("Mean over severities", _means(cells)), ("Δ with SD-Dropout", _means(changes))]
-    scales = [_accuracy_scale(_means(cells).values())]
-    scales.append(_change_scale(_means(changes).values(), roomy=False))
     ratios = [len(table) for _, table in tables if table]
     grid = panel_grid(len(ratios), narrow=2)
+    width = (grid.width - NAMES) / sum(ratios)
+    scales = [_accuracy_scale(_means(cells).values(), width)]
+    scales.append(_change_scale(_means(changes).values(), width, roomy=False))
     figure, panels = grid.figure(4.2, sharey=True, width_ratios=ratios)
     for axes, (title, table), scale in zip(panels, tables, scales, strict=False):
         _panel(axes, np.stack(list(table.values()), axis=1), scale)
@@ -209,13 +225,14 @@ def _panel(axes: Axes, values: Cells, scale: Scale) -> None:
     dark = shades @ (0.299, 0.587, 0.114) < 0.5
     for (row, column), value in np.ndenumerate(values):
         known = not math.isnan(value)
+        text = scale.cell(value) if known else "–"
         cell = axes.text(
             column + 0.5,
             row + 0.5,
-            scale.cell(value) if known else "–",
+            text,
             ha="center",
             va="center",
-            fontsize=SMALL,
+            fontsize=scale.font_size(text),
             color="#fefefe" if known and dark[row, column] else "#010101",
         )
         cell.set_in_layout(False)  # it is inside of the panel
@@ -231,6 +248,7 @@ def _panel(axes: Axes, values: Cells, scale: Scale) -> None:
     one standard deviation over seeds.""",
     evaluator="corruption",
     metrics=("accuracy",),
+    repeats="corruption_heatmap",
 )
 def corruption_bars(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
     """Draw a cluster of bars per corruption; many groups need two rows in one column of a paper."""

@@ -229,6 +229,7 @@ def _reference_lines(axes: Axes, rows: pandas.DataFrame) -> None:
     is chance.""",
     evaluator="odin",
     metrics=("auroc", "aupr_in", "aupr_out", "fpr_at_95_tpr", "detection_error"),
+    repeats="roc_curves",
 )
 def pr_curves(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
     """Draw a panel per OOD set, with a line per group (Davis and Goadrich 2006)."""

@@ -225,6 +225,19 @@ def plain_text(text: object, longest: int = 48) -> str:
     return short.replace("$", r"\$")
 
 
+def group_title(group: str, longest: int) -> str:
+    """Return the name of a group for matplotlib, on as few lines of this length as it needs.
+
+    >>> group_title("CE + SD-Dropout λ 0.1", 18).splitlines()
+    ['CE', '+ SD-Dropout λ 0.1']
+    """
+    words = group
+    for separator in (" + ", " λ"):
+        if max(map(len, words.splitlines()), default=0) > longest:
+            words = words.replace(separator, f"\n{separator.lstrip()}")
+    return "\n".join(plain_text(line, longest) for line in words.splitlines())
+
+
 def written_name(name: object, longest: int = 48) -> str:
     """Return the name of a data set, corruption, attack or detector as people write it."""
     return plain_text(display_name(name), longest)

@@ -69,6 +69,24 @@ def leaderboard(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory)
         return write.write_report(synthetic.write_study(folder, runs))
 
 
+@pytest.fixture(scope="session")
+def single(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a page of one network with all evaluators and pictures."""
+    from sdd_eval.report.drawing import draw
+    from sdd_eval.report.write import write_report
+
+    runs = [make(synthetic.network(0.0, 0)) for make in synthetic.MAKERS.values()]
+    kinds = {"accuracy": ("mistakes", ("",), 12), "corruption": ("corruption", ("clean", "fog"), 1)}
+    runs = [
+        synthetic.pictured(run, *kinds[run.evaluator]) if run.evaluator in kinds else run
+        for run in runs
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(draw, "FORMATS", ("svg",))
+        folder = tmp_path_factory.mktemp("single") / "study"
+        return write_report(synthetic.write_study(folder, runs))
+
+
 class Opened:
     """A page with its requests and the messages of its console."""
 

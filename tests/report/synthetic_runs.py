@@ -321,6 +321,32 @@ def audit_run(net: Network, raised: tuple[str, ...] = ()) -> Run:
     return run_of(net, "attack", rows, settings={"audit": True}, n=100)
 
 
+def pictured(
+    run: Run, kind: str, conditions: tuple[str, ...] = ("",), count: int = 1, side: int = 8
+) -> Run:
+    """Return a run with pictures of noise, each of class 0, predicted as classes from 1 on."""
+    random = np.random.default_rng(len(run.checkpoint))
+    arrays = run.arrays
+    for condition in conditions:
+        at = {"kind": kind, "condition": condition}
+        pixels = random.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+        columns = {
+            "rows": np.arange(count) + 7,
+            "labels": np.full(count, -1 if kind == "outliers" else 0),
+            "predicted": (np.arange(count) + 1) % 10,
+            "confidence": np.linspace(1, 0.5, count, dtype=np.float32),
+        }
+        axes = ("pictures", "height", "width", "channels")
+        arrays |= Arrays(
+            [
+                Array("pictures", pixels, axes, at),
+                *(Array(f"picture_{name}", v, axes[:1], at) for name, v in columns.items()),
+            ]
+        )
+    provenance = msgspec.structs.replace(run.provenance, class_names=("cat", "<dog>", "frog"))
+    return dataclasses.replace(run, arrays=arrays, provenance=provenance)
+
+
 MAKERS: dict[str, Callable[[Network], Run]] = {
     "accuracy": accuracy_run,
     "calibration": calibration_run,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import dataclasses
+import functools
 import hashlib
 import html.parser
 import json
@@ -382,3 +383,22 @@ def test_a_run_without_provenance_is_still_reported(synthetic: ModuleType, tmp_p
     page = write_report(study).read_text()
     assert "unknown architecture" in page
     assert "unknown" in page
+
+
+@pytest.mark.usefixtures("only_svg")
+def test_a_figure_of_the_same_numbers_as_another_is_folded_unless_it_is_alone(
+    synthetic: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [synthetic.calibration_run(net) for net in synthetic.pair(seeds=1)]
+    study = synthetic.write_study(tmp_path / "study", runs)
+    summary = "<summary>The same numbers in 1 other figure: Accuracy against confidence</summary>"
+    for names, folded in ((["reliability", "confidence_lines"], 1), (["confidence_lines"], 0)):
+        draw = functools.partial(draw_figures, names)
+        monkeypatch.setattr(write, "draw_figures", lambda _, *rest, draw=draw: draw(*rest))
+        page = write_report(study).read_text()
+        assert page.count(summary) == folded
+        assert page.count('id="confidence_lines"') == 1
+        if folded:
+            inside = page.split(summary)[1].split("</section>")[0]
+            assert '<h3 id="confidence_lines">' in inside
+            assert '<h3 id="reliability">' not in inside

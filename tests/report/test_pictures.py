@@ -11,47 +11,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
-from sdd_eval.arrays import Array, Arrays
+from sdd_eval.arrays import Arrays
 from sdd_eval.cli import exit_code
 from sdd_eval.evaluators.pictures import SIDE
 from sdd_eval.metrics.corruption import NINETEEN
-from sdd_eval.records import Run
 from sdd_eval.report.page.page import LEFT_OUT, NO_PICTURES
 from sdd_eval.report.write import current_report, write_report
 
 #: The most that all pictures of a page take, as they are in it.
 MOST_BYTES = 1_500_000
-
-
-def pictured(
-    run: Run, kind: str, conditions: tuple[str, ...] = ("",), count: int = 1, side: int = 8
-) -> Run:
-    """Return a run with pictures of noise, each of class 0, predicted as classes from 1 on."""
-    random = np.random.default_rng(len(run.checkpoint))
-    arrays = run.arrays
-    for condition in conditions:
-        at = {"kind": kind, "condition": condition}
-        pixels = random.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
-        columns = {
-            "rows": np.arange(count) + 7,
-            "labels": np.full(count, -1 if kind == "outliers" else 0),
-            "predicted": (np.arange(count) + 1) % 10,
-            "confidence": np.linspace(1, 0.5, count, dtype=np.float32),
-        }
-        axes = ("pictures", "height", "width", "channels")
-        arrays |= Arrays(
-            [
-                Array("pictures", pixels, axes, at),
-                *(Array(f"picture_{name}", v, axes[:1], at) for name, v in columns.items()),
-            ]
-        )
-    provenance = msgspec.structs.replace(run.provenance, class_names=("cat", "<dog>", "frog"))
-    return dataclasses.replace(run, arrays=arrays, provenance=provenance)
 
 
 def rows_of(page: str) -> list[tuple[str, list[str]]]:
@@ -68,11 +40,13 @@ def study(synthetic: ModuleType, tmp_path: Path) -> Path:
     runs: list[Any] = []
     for net in synthetic.pair(seeds=1):
         runs += [
-            pictured(synthetic.accuracy_run(net), "mistakes", count=3),
-            pictured(synthetic.odin_run(net), "outliers", ("photo_patches", "uniform"), 2),
-            pictured(synthetic.corruption_run(net), "corruption", ("clean", "fog")),
-            pictured(synthetic.fgsm_run(net), "attack", ("clean", "FGSM ε 0.2, pixel")),
-            pictured(synthetic.attack_run(net), "attack", ("clean", "PGD ε 8/255")),
+            synthetic.pictured(synthetic.accuracy_run(net), "mistakes", count=3),
+            synthetic.pictured(
+                synthetic.odin_run(net), "outliers", ("photo_patches", "uniform"), 2
+            ),
+            synthetic.pictured(synthetic.corruption_run(net), "corruption", ("clean", "fog")),
+            synthetic.pictured(synthetic.fgsm_run(net), "attack", ("clean", "FGSM ε 0.2, pixel")),
+            synthetic.pictured(synthetic.attack_run(net), "attack", ("clean", "PGD ε 8/255")),
         ]
     return Path(synthetic.write_study(tmp_path / "study", runs))
 
@@ -114,7 +88,7 @@ def test_pictures_are_the_stored_pixels(study: Path) -> None:
 
 
 def test_grey_pictures_are_shown(synthetic: ModuleType, tmp_path: Path) -> None:
-    run = pictured(synthetic.accuracy_run(synthetic.network(0.0, 0)), "mistakes")
+    run = synthetic.pictured(synthetic.accuracy_run(synthetic.network(0.0, 0)), "mistakes")
     grey = Arrays(
         dataclasses.replace(entry, values=entry.values[..., :1])
         if entry.name == "pictures"
@@ -157,10 +131,10 @@ def test_all_pictures_of_a_page_take_little_room(synthetic: ModuleType, tmp_path
     runs = []
     for net in nets:
         runs += [
-            pictured(synthetic.accuracy_run(net), "mistakes", count=12, side=SIDE),
-            pictured(synthetic.odin_run(net), "outliers", sets, 6, side=SIDE),
-            pictured(synthetic.corruption_run(net), "corruption", names, side=SIDE),
-            pictured(synthetic.fgsm_run(net), "attack", attacks, side=SIDE),
+            synthetic.pictured(synthetic.accuracy_run(net), "mistakes", count=12, side=SIDE),
+            synthetic.pictured(synthetic.odin_run(net), "outliers", sets, 6, side=SIDE),
+            synthetic.pictured(synthetic.corruption_run(net), "corruption", names, side=SIDE),
+            synthetic.pictured(synthetic.fgsm_run(net), "attack", attacks, side=SIDE),
         ]
     page = write_report(synthetic.write_study(tmp_path / "s", runs), figures=False).read_text()
     counts = [len(texts) for _, texts in rows_of(page)]
@@ -173,7 +147,7 @@ def test_of_many_sets_each_is_shown_before_any_is_shown_twice(
     synthetic: ModuleType, tmp_path: Path
 ) -> None:
     net = synthetic.network(0.0, 0)
-    run = pictured(synthetic.odin_run(net), "outliers", tuple("abcde"), 6)
+    run = synthetic.pictured(synthetic.odin_run(net), "outliers", tuple("abcde"), 6)
     page = write_report(synthetic.write_study(tmp_path / "s", [run]), figures=False).read_text()
     ((_, texts),) = rows_of(page)
     assert [text.split(":")[0].split()[-1] for text in texts] == [s for s in "ABCDE" for _ in "12"]

@@ -9,6 +9,7 @@ import importlib.resources
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures.selection import where
@@ -61,7 +62,7 @@ class PageFigure:
 
     `drawings` are a kind, an `<svg>` and its width for each width; the style sheet shows the one
     that fits the screen. `formats` are those of the figure's files. `same_table` names an earlier
-    figure with the same table, which is shown only once.
+    figure with the same table, which is shown only once. A `folded` figure repeats another one.
     """
 
     title: str
@@ -72,6 +73,7 @@ class PageFigure:
     table: ResultTable
     comparison: ComparableResults
     same_table: str = ""
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,7 @@ def _figure_values(
         return [_page_figure(next(numbers), figure, protocols, shared) for figure in figures]
 
     figures = _with_unique_tables(convert(content.figures))
+    figures = [*map(partial(_folded, content.figures), content.figures, figures)]
     by_evaluator: dict[str, list[PageFigure]] = {name: [] for name in names}
     further: list[PageFigure] = []
     for source, figure in zip(content.figures, figures, strict=True):
@@ -181,6 +184,12 @@ def _figure_values(
         "sprite": shared.sprite(),
         "svg_styles": shared.style_sheet(),
     }
+
+
+def _folded(drawn: Sequence[ReportFigure], source: ReportFigure, figure: PageFigure) -> PageFigure:
+    """Fold a figure if the one that it repeats is drawn of the same results."""
+    first = {one.name.split("-")[0] for one in drawn if one.comparison is source.comparison}
+    return dataclasses.replace(figure, folded=source.plot.repeats in first)
 
 
 def _provenance_values(content: PageContent, names: Sequence[str]) -> dict[str, Any]:
