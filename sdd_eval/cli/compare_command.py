@@ -140,7 +140,11 @@ def _lines(pair: PairComparison, flags: Flags) -> Iterator[str]:
         yield f"family {family}: {size} tests, adjusted together (Holm–Bonferroni)"
         rows = report.family_rows(pair, family, flags.metrics)
         if rows:
-            yield table(report.formatted_rows(pair, rows), report.column_titles(pair))
+            titles = report.column_titles(pair)
+            labels, *columns = zip(*report.formatted_rows(pair, rows), strict=True)
+            metrics, _, axes = zip(*(label.partition(", ") for label in labels), strict=True)
+            cells = [*zip(metrics, *columns, axes, strict=True)]
+            yield table(cells, (*titles, ""), (titles[0], "Difference"))
     yield from (f"not compared: {line}" for line in pair.apart)
     rows = [row for row in pair.rows if not flags.metrics or row.metric in flags.metrics]
     yield from (f"not tested: {line}" for line in comparison.untested_lines(rows))

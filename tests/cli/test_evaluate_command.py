@@ -252,6 +252,22 @@ def test_the_table_of_an_evaluator_fits_a_narrow_terminal(
     assert "detector odin, temperature 1000, epsilon 0.0028" in capsys.readouterr().out
 
 
+def test_the_table_of_a_comparison_fits_a_narrow_terminal(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(here / "checkpoints" / NAME, here / "checkpoints" / "copy")
+    assert exit_code(f"odin {NAME} copy --outliers uniform gaussian --limit 20".split()) == 0
+    monkeypatch.setattr(terminal, "width", lambda: 60)
+    capsys.readouterr()
+    assert exit_code(["compare", NAME, "copy", "--no-figures"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 60 for line in lines if "/" not in line)
+    header = next(line for line in lines if line.startswith("Metric"))
+    assert {"Metric", "Difference"} <= {*header.split()}
+    assert "verdict" not in header
+    assert "outliers average, temperature 1000, epsilon 0.0028" in " ".join(" ".join(lines).split())
+
+
 def test_json_of_an_evaluator_is_one_document(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -274,6 +274,21 @@ def test_the_text_table_of_a_narrow_terminal_has_a_line_a_group(synthetic: Modul
     assert ce.index("±") == both.index("±")
 
 
+def test_the_detector_on_softmax_probabilities_has_a_column_if_it_was_measured(
+    synthetic: ModuleType,
+) -> None:
+    network, at = synthetic.network(0.0, 0), {"detector": "msp", "outliers": "average"}
+    others = {"detector": "msp", "outliers": "uniform"}
+    numbers = [
+        Measurement("auroc", value, "fraction", a) for value, a in ((0.9, at), (0.8, others))
+    ]
+    table = headline(synthetic.table([synthetic.run_of(network, "ood", numbers)])[0])
+    cells = dict(zip((c.title for c in table.columns), table.rows[0].cells, strict=True))
+    assert cells["MSP AUROC"].values == (0.9,)
+    without = headline(synthetic.table([synthetic.accuracy_run(network)])[0])
+    assert "MSP AUROC" not in [column.title for column in without.columns]
+
+
 def test_the_number_of_a_single_network_has_its_interval(synthetic: ModuleType) -> None:
     run = synthetic.run_of(
         synthetic.network(0.0, 0),

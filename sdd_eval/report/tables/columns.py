@@ -58,6 +58,7 @@ _FGSM = {"variant": "authors", "gradient": "stable", "temperature": 1.0}
 _STANDARDISED = {**_FGSM, "variant": "standardised"}
 _FIFTH = {"epsilon": 0.2}
 _ODIN = {"detector": "odin", "outliers": "average"}
+_MSP = {"detector": "msp", "outliers": "average"}
 _ODIN_DEFAULT = {"temperature": 1000.0, "epsilon": 0.0028}
 
 #: All columns, in order.
@@ -80,6 +81,7 @@ COLUMNS = (
     ),
     HeadlineColumn("odin", "auroc", _ODIN, _ODIN_DEFAULT, heading="ODIN AUROC"),
     HeadlineColumn("odin", "fpr_at_95_tpr", _ODIN, _ODIN_DEFAULT, heading="ODIN FPR95"),
+    HeadlineColumn("ood", "auroc", _MSP, optional=True, heading="MSP AUROC"),
     HeadlineColumn("detection", "map", optional=True),
     HeadlineColumn("detection", "map50", optional=True),
 )
