@@ -5,13 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, bounded
+from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, FROM_1, MAGNITUDE, SHARE, bounded
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
     """Settings that the paper does not use; with the defaults they change nothing."""
 
+    start_from: str = ""
+    """Checkpoint whose weights the network starts from; its last layers stay at their initial
+    weights where they have another shape. Default: none."""
+    start_sha256: str = ""
+    """SHA-256 of these weights; known when the training begins."""
+    auto_augment: Literal["none", "rand_augment", "trivial_augment"] = "none"
+    """Further augmentation of each image, after crop and mirror: RandAugment (with
+    augment_operations and augment_magnitude) or TrivialAugment (one operation, random strength)."""
+    augment_operations: int = bounded(2, FROM_1)
+    """Operations of RandAugment on each image."""
+    augment_magnitude: int = bounded(9, MAGNITUDE)
+    """Strength of RandAugment's operations, 0 to 30."""
+    random_erasing: float = bounded(0.0, SHARE)
+    """Probability with which a random rectangle of an image, 2 to 33 % of it, becomes black."""
+    mixup: float = bounded(0.0, FROM_0)
+    """α of Mixup: images and labels of a batch are mixed with weights from Beta(α, α); 0: not. With
+    cutmix as well, each batch has one of them."""
+    cutmix: float = bounded(0.0, FROM_0)
+    """α of CutMix: a rectangle of each image, of an area from Beta(α, α), comes from another; 0:
+    not."""
+    accumulate: int = bounded(1, FROM_1)
+    """Batches per update of the weights, whose gradient is the mean over all their images."""
     schedule: Literal["steps", "cosine", "one_cycle"] = "steps"
     """Learning rate: steps (divided at each milestone), cosine (to 0, after the warm-up), or
     one_cycle (from lr/25 to lr in the first 30 % of all steps, then to lr/250,000, by cosines)."""

@@ -57,6 +57,14 @@ class RecipeFlags(PaperRecipe):
 
 
 @dataclass(frozen=True)
+class FurtherFlags(TrainingOptions):
+    """Settings that the paper does not use; with the defaults they change nothing."""
+
+    start_from: Annotated[str, tyro.conf.arg(name="from", metavar="CHECKPOINT")] = ""
+    start_sha256: tyro.conf.Suppress[str] = ""
+
+
+@dataclass(frozen=True)
 class DetectorRecipeFlags(DetectorRecipe):
     """How to fine-tune; the defaults are torchvision's reference with Detectron's 1× schedule."""
 
@@ -178,7 +186,7 @@ def _flags(method: Any) -> type[Any]:
     groups: dict[str, Any] = {
         "recipe": RecipeFlags,
         "method": method,
-        "further": TrainingOptions,
+        "further": FurtherFlags,
         "storage": Storage,
         "compute": TrainingCompute,
         "output": Verbosity,

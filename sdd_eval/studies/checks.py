@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdd_eval import models
+from sdd_eval import checkpoints, models
 from sdd_eval.data import catalogue
 from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
 from sdd_eval.data.readers.cifar_c import present_corruptions
@@ -21,6 +21,7 @@ from sdd_eval.evaluators.settings import settings_that_load
 from sdd_eval.metrics.corruption import NINETEEN
 from sdd_eval.object_detection.recipe import DetectorRecipe
 from sdd_eval.records import ModelSpec, Recipe
+from sdd_eval.store import folder_name
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ def check_recipe(recipe: Recipe | DetectorRecipe, lookup: Lookup) -> None:
     catalogue.dataset(recipe.dataset, lookup.data_root, recipe.task)
     if isinstance(recipe, Recipe):
         standardisation_set(recipe.standardisation, lookup.data_root)
+        if recipe.start_from:
+            name = folder_name("start_from", recipe.start_from)
+            checkpoints.find_folder(name, lookup.checkpoints)
         _check_network(recipe.arch, recipe.position, lookup.trust_code)
 
 

@@ -20,7 +20,9 @@ from sdd_eval.records import Recipe, Task, decode, encode, with_present_names
 RECORD = "study.json"
 
 #: Fields of a recipe that a study file may set; seeds have a key of their own.
-RECIPE_FIELDS = tuple(f.name for f in dataclasses.fields(Recipe) if f.name != "seed")
+RECIPE_FIELDS = tuple(
+    f.name for f in dataclasses.fields(Recipe) if f.name not in ("seed", "start_sha256")
+)
 #: Fields of a detector's recipe that a study file may set; the backbone decides the others.
 DETECTOR_FIELDS = tuple(
     f.name

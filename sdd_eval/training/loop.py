@@ -12,13 +12,13 @@ from sdd_eval.progress import Progress
 from sdd_eval.randomness import generator, seed_global
 from sdd_eval.records import Recipe
 from sdd_eval.training.data.batches import TrainingSet, epoch_batches
+from sdd_eval.training.data.mixing import mixed_batches
 from sdd_eval.training.distributed.processes import Processes
 from sdd_eval.training.epochs import LossAverage, Probe, train_epochs
 from sdd_eval.training.exported import ExportedWeights
 from sdd_eval.training.methods.method import Batch, Losses
 from sdd_eval.training.objective import Objective, WeightedLoss
-from sdd_eval.training.optimiser import optimiser_of, update
-from sdd_eval.training.schedule import learning_rate
+from sdd_eval.training.optimiser import optimiser_of, plan_epoch, update
 
 
 def fit(
@@ -40,29 +40,29 @@ def fit(
     recipe, device = state.recipe, data.device
     optimiser = optimiser_of(recipe, objective, fused=device.type == "cuda" or None)
     step = processes.parallel(WeightedLoss(objective, processes.count))
-    steps = -(-len(data) // recipe.batch_size)
 
     def train_epoch(epoch: int) -> dict[str, float]:
-        rates = [learning_rate(recipe, epoch, step, steps) for step in range(steps)]
+        plans = plan_epoch(recipe, epoch, len(data))
         seed_global(recipe.seed, processes.purpose("layers"), epoch)
         draws = generator(recipe.seed, "masks", epoch, device.type)
         averages = LossAverage(epoch, processes)
 
         step.train()
         batches = epoch_batches(data, recipe, objective.method, epoch, processes.rows)
-        for rate, batch in zip(rates, _checked(batches, averages), strict=True):
-            optimiser.zero_grad(set_to_none=True)
+        batches = mixed_batches(batches, recipe, objective.network.spec.classes)
+        for plan, batch in zip(plans, _checked(batches, averages), strict=True):
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
                 loss, losses = step(batch, draws)
-            loss.backward()
-            update(optimiser, rate, recipe.clip_norm)
-            exported.update()
-            objective.after_update(batch, draws)
+            (loss if plan.share == 1 else loss * plan.share).backward()
+            if plan.rate is not None:
+                update(optimiser, plan.rate, recipe.clip_norm)
+                exported.update()
+                objective.after_update(batch, draws)
             averages.add(_logged(losses, batch), batch.total, batch.rows)
             del loss, losses  # free this step's activations before the next step
             progress.advance(batch.total)
         objective.after_epoch(epoch + 1, processes.summed)
-        return {"lr": rates[0], **averages.means()}
+        return {"lr": next(filter(None, (plan.rate for plan in plans))), **averages.means()}
 
     return train_epochs(
         state, objective, optimiser, train_epoch,
@@ -73,7 +73,9 @@ def fit(
 
 
 def _logged(losses: Losses, batch: Batch) -> dict[str, Tensor]:
-    right = (losses.logits.argmax(dim=1) == batch.labels).float().mean()
+    mixed = batch.probabilities
+    labels = batch.labels if mixed is None else mixed.argmax(dim=1)
+    right = (losses.logits.argmax(dim=1) == labels).float().mean()
     return {**losses.terms, "loss": losses.total, "train_accuracy": right}
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import nn
 
 from sdd_eval.records import Recipe
+from sdd_eval.training.schedule import learning_rate
 
 
 def optimiser_of(
@@ -24,14 +27,39 @@ def optimiser_of(
     )  # fmt: skip
 
 
+class BatchPlan(NamedTuple):
+    """What happens after the gradient of a batch."""
+
+    share: float
+    """Share of the batch's images in those of its update."""
+    rate: float | None
+    """Learning rate of the update that the batch completes; None if it completes none."""
+
+
+def plan_epoch(recipe: Recipe, epoch: int, images: int) -> list[BatchPlan]:
+    """Return the plan of each batch of an epoch of so many images."""
+    sizes = [min(recipe.batch_size, images - n) for n in range(0, images, recipe.batch_size)]
+    groups = [sizes[n : n + recipe.accumulate] for n in range(0, len(sizes), recipe.accumulate)]
+    plans: list[BatchPlan] = []
+    for number, group in enumerate(groups):
+        rate = learning_rate(recipe, epoch, number, len(groups))
+        shares = [size / sum(group) for size in group]
+        plans += [BatchPlan(share, None) for share in shares[:-1]] + [BatchPlan(shares[-1], rate)]
+    return plans
+
+
 def update(optimiser: torch.optim.Optimizer, rate: float, clip_norm: float | None) -> None:
-    """Change the parameters by one step at a learning rate, with a gradient of limited norm."""
+    """Change the parameters by one step at a learning rate, with a gradient of limited norm.
+
+    The gradients are removed afterwards.
+    """
     for group in optimiser.param_groups:
         group["lr"] = rate
     if clip_norm is not None:
         parameters = [p for group in optimiser.param_groups for p in group["params"]]
         nn.utils.clip_grad_norm_(parameters, clip_norm)
     optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
 
 
 def _groups(recipe: Recipe, trained: nn.Module) -> list[dict[str, object]]:

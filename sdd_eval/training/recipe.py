@@ -23,7 +23,7 @@ AUTO: Final = "auto"
 NAME_FIELDS = (
     *("drop_rate", "temperature", "direction", "position", "hidden_layers"),
     *("init", "images_per_class", "validation"),
-    *(field.name for field in dataclasses.fields(TrainingOptions)),
+    *(f.name for f in dataclasses.fields(TrainingOptions) if f.name != "start_sha256"),
 )
 
 #: Data sets of the paper, for which "auto" means the authors' initial weights.
@@ -44,13 +44,13 @@ def validated(recipe: Recipe) -> Recipe:
         choices = typing.get_args(hint)
         if typing.get_origin(hint) is Literal and getattr(recipe, field) not in choices:
             raise unknown_name(field, str(getattr(recipe, field)), choices)
-    check_combinations(recipe)
     recipe = dataclasses.replace(
         recipe, method=recipe.method.replace("-", "_"), init=initialisation(recipe)
     )
     if recipe.method not in plugins.names("methods"):
         raise unknown_name("method", recipe.method, plugins.names("methods"))
     method = method_of(recipe)
+    check_combinations(recipe, method)
     if method.views > 1 and recipe.augmentation == "none":
         raise InputError(
             f"method {recipe.method} compares {method.views} augmented views of each image, but "
@@ -123,6 +123,10 @@ def _unusual(recipe: Recipe) -> dict[str, Any]:
 
 
 def differences(one: Any, other: Any) -> Mapping[str, tuple[Any, Any]]:
-    """Return fields, with both values, in which a recipe differs from another; "auto" fits any."""
-    pairs = {name: (getattr(one, name), value) for name, value in vars(other).items()}
+    """Return fields, with both values, in which a recipe differs from another.
+
+    In the other one, "auto" fits any value, and so does a SHA-256 that is not known yet.
+    """
+    known = {n: v for n, v in vars(other).items() if v or not n.endswith("_sha256")}
+    pairs = {name: (getattr(one, name), value) for name, value in known.items()}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] != AUTO}

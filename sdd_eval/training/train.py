@@ -42,6 +42,7 @@ from sdd_eval.training.loop import fit
 from sdd_eval.training.objective import Objective, initialise_as_authors
 from sdd_eval.training.recipe import checkpoint_name, method_of, validated
 from sdd_eval.training.resume import TrainingFolder
+from sdd_eval.training.start import Start
 
 
 def train(
@@ -81,6 +82,8 @@ def train(
     """
     recipe = validated(recipe)
     check_arch(recipe.arch, trust_code=trust_code)
+    start = Start.of(recipe, Path(folder), trust_code=trust_code)
+    recipe = recipe if start is None else start.identified(recipe)
     path = Path(folder) / store.folder_name("--name", name or checkpoint_name(recipe))
     target = TrainingFolder(path, recipe, lambda card: card.recipe, "a classifier", overwrite)
     load_data = data or (lambda: load_training_data(recipe, data_root))
@@ -90,7 +93,7 @@ def train(
             resolved = resolve_device(processes.device)
             split = load_data().split(recipe)
             display = progress if progress is not None and processes.first else NoProgress()
-            return _complete(target, split, resolved, processes, threads, workers, display)
+            return _complete(target, split, start, resolved, processes, threads, workers, display)
 
         return target.run(complete, processes)
 
@@ -98,6 +101,7 @@ def train(
 def _complete(
     target: TrainingFolder[Recipe],
     data: TrainingData,
+    start: Start | None,
     device: torch.device,
     processes: Processes,
     threads: int | None,
@@ -116,7 +120,7 @@ def _complete(
         device, state.threads, recipe.deterministic, recipe.precision == "tf32"
     )
     with settings, explain_batch_errors(recipe.batch_size):
-        objective = _objective(recipe, data, device)
+        objective = _objective(recipe, data, start, device)
         validation = data.validation if processes.first else None
         exported = ExportedWeights(objective.network, recipe, validation)
         _compile(objective)
@@ -141,14 +145,18 @@ def _default_threads(recipe: Recipe, data: TrainingData) -> int | None:
     return default_threads(network, recipe.batch_size * spec.image_size**2)
 
 
-def _objective(recipe: Recipe, data: TrainingData, device: torch.device) -> Objective:
+def _objective(
+    recipe: Recipe, data: TrainingData, start: Start | None, device: torch.device
+) -> Objective:
     seed_global(recipe.seed, "weights")
     network = build(data.spec(recipe), trust_code=True)  # `train` has checked it
+    if start is not None:
+        start.load(network)
     objective = Objective(network, method_of(recipe), recipe, len(data.train))
     if recipe.init == "authors":
         parts = objective.parts.values()
         trained = [part for part in parts if any(p.requires_grad for p in part.parameters())]
-        initialise_as_authors(objective.network, *trained)
+        initialise_as_authors(*([] if start else [objective.network]), *trained)
     objective = objective.to(device)
     if recipe.channels_last:
         objective = objective.to(memory_format=torch.channels_last)

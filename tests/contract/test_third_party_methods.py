@@ -44,9 +44,9 @@ CHILD = """
 import os, signal, sys
 sys.path.insert(0, sys.argv.pop(1))
 from sdd_eval.cli import exit_code
-from sdd_eval.training import loop
+from sdd_eval.training import optimiser
 
-rate = loop.learning_rate
+rate = optimiser.learning_rate
 
 def killing_rate(recipe, epoch, step, steps):
     if epoch == 2 and step == steps // 2:
@@ -54,7 +54,7 @@ def killing_rate(recipe, epoch, step, steps):
     return rate(recipe, epoch, step, steps)
 
 if os.environ.get("KILLED"):
-    loop.learning_rate = killing_rate
+    optimiser.learning_rate = killing_rate
 sys.exit(exit_code(sys.argv[1:]))
 """
 

@@ -31,14 +31,14 @@ CHILD = """
 import importlib, json, os, signal, sys
 from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
-from sdd_eval.training import epochs, loop
+from sdd_eval.training import epochs, optimiser
 from sdd_eval.training import resume
 from torch import distributed
 
 train = importlib.import_module("sdd_eval.training.train")
 lines, moment, rank = json.loads(sys.argv[1]), sys.argv[2], int(os.environ["RANK"])
 write, read, check = resume.write_state, train.load_training_data, epochs._check_weights
-rate = loop.learning_rate
+rate = optimiser.learning_rate
 
 def killing_write(folder, state):
     write(folder, state)
@@ -63,7 +63,7 @@ def interrupting_rate(recipe, epoch, step, steps):
     return rate(recipe, epoch, step, steps)
 
 resume.write_state, train.load_training_data = killing_write, failing_read
-loop.learning_rate = interrupting_rate
+optimiser.learning_rate = interrupting_rate
 epochs._check_weights = failing_check
 sys.exit(max(exit_code(line) for line in lines))
 """
@@ -188,7 +188,8 @@ def test_two_processes_have_the_losses_of_one_on_streamed_photographs(
 def test_two_processes_have_the_average_and_the_best_epoch_of_one(tmp_path, start_process):
     line = (
         f"{SHARED} --name options --epochs 2 --schedule cosine --warmup-epochs 1 --clip-norm 0.5 "
-        "--weight-decay-on weights --ema-decay 0.9 --validation 100 --validate-every 1 --keep best"
+        "--weight-decay-on weights --ema-decay 0.9 --validation 100 --validate-every 1 --keep best "
+        "--accumulate 3 --auto-augment trivial_augment --random-erasing 0.2"
     )
     by_hand(start_process, 2, line, tmp_path / "two")
     alone(line, tmp_path / "one")

@@ -1,4 +1,4 @@
-"""Random crops and flips, of whole batches on a device or of single images in a worker."""
+"""Random crops, flips and further augmentation, of batches on a device or images in a worker."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from sdd_eval.records import Recipe
 
 
 def augment_image(image: Any, augmentation: str, side: int, seed: int) -> Tensor:
@@ -30,6 +32,21 @@ def augment_batch(images: Tensor, augmentation: str, random: torch.Generator) ->
     if augmentation in ("crop", "crop_flip"):
         images = random_crop(images, random)
     return random_flip(images, random) if augmentation == "crop_flip" else images
+
+
+def augments_further(recipe: Recipe) -> bool:
+    """Return whether a recipe augments images after crop and mirror."""
+    return recipe.auto_augment != "none" or recipe.random_erasing > 0
+
+
+def augment_further(image: Tensor, recipe: Recipe, seed: int) -> Tensor:
+    """Apply RandAugment or TrivialAugment and random erasing to an image (channels, side, side)."""
+    with torch.random.fork_rng(devices=[]):  # torchvision draws from the global random state
+        torch.default_generator.manual_seed(seed)
+        operations, magnitude = recipe.augment_operations, recipe.augment_magnitude
+        policy = _policy(recipe.auto_augment, operations, magnitude, recipe.random_erasing)
+        augmented: Tensor = policy(image)
+    return augmented
 
 
 def to_pixels(images: Tensor, channels_last: bool) -> Tensor:
@@ -63,3 +80,19 @@ def _resized_crop_flip(side: int) -> Callable[[Any], Tensor]:
     transform: Callable[[Any], Tensor]
     transform = v2.Compose([crop, v2.RandomHorizontalFlip(), v2.PILToTensor()])
     return transform
+
+
+@functools.cache
+def _policy(
+    name: str, operations: int, magnitude: int, erasing: float
+) -> Callable[[Tensor], Tensor]:
+    from torchvision.transforms import v2
+
+    policies = {
+        "none": v2.Identity,
+        "rand_augment": functools.partial(v2.RandAugment, operations, magnitude),
+        "trivial_augment": v2.TrivialAugmentWide,
+    }
+    policy: Callable[[Tensor], Tensor]
+    policy = v2.Compose([policies[name](), v2.RandomErasing(erasing)])
+    return policy

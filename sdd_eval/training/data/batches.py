@@ -22,7 +22,13 @@ from sdd_eval.data.images import ArrayImages, ImageSet
 from sdd_eval.errors import InputError
 from sdd_eval.randomness import derived_seed, generator
 from sdd_eval.records import Recipe
-from sdd_eval.training.data.augmentation import augment_batch, augment_image, to_pixels
+from sdd_eval.training.data.augmentation import (
+    augment_batch,
+    augment_further,
+    augment_image,
+    augments_further,
+    to_pixels,
+)
 from sdd_eval.training.distributed.shard import Rows, RowsOf
 from sdd_eval.training.methods.method import BaseMethod, Batch
 
@@ -140,8 +146,14 @@ def _augmented(
 
 def _pixels(images: Tensor, recipe: Recipe, random: torch.Generator, selected: slice) -> Tensor:
     """Augment images, and return some rows as float pixels in [0, 1]."""
-    images = augment_batch(images, recipe.augmentation, random)
-    return to_pixels(images[selected], recipe.channels_last)
+    rows = augment_batch(images, recipe.augmentation, random)[selected]
+    if augments_further(recipe):
+        shape, device = (len(images),), images.device
+        seeds = torch.randint(2**62, shape, generator=random, device=device)[selected].tolist()
+        pairs = zip(rows, seeds, strict=True)
+        augmented = [augment_further(image, recipe, seed) for image, seed in pairs]
+        rows = torch.stack(augmented) if augmented else rows
+    return to_pixels(rows, recipe.channels_last)
 
 
 #: More workers than these seldom help.
@@ -185,7 +197,12 @@ class AugmentedViews:
 
     def _augmented_view(self, image: Any, purpose: str, row: int) -> Tensor:
         seed = derived_seed(self.recipe.seed, f"{purpose} of epoch {self.epoch}", row)
-        return augment_image(image, self.recipe.augmentation, self.images.image_size, seed)
+        recipe = self.recipe
+        augmented = augment_image(image, recipe.augmentation, self.images.image_size, seed)
+        if not augments_further(recipe):
+            return augmented
+        seed = derived_seed(recipe.seed, f"further {purpose} of epoch {self.epoch}", row)
+        return augment_further(augmented, recipe, seed)
 
 
 def stream_batches(

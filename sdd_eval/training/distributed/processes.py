@@ -58,7 +58,12 @@ class Processes:
         return self.rank == 0
 
     def check_count(self, recipe: Recipe) -> None:
-        """Raise InputError if a batch has fewer images than there are processes."""
+        """Raise InputError if there are too many processes for a batch, or to mix one."""
+        if self.count > 1 and (recipe.mixup or recipe.cutmix):
+            raise InputError(
+                f"mixup and cutmix mix the images of a whole batch, of which each of {self.count} "
+                "processes has a part; train in one process"
+            )
         if recipe.batch_size < self.count:
             raise InputError(
                 f"batch_size is {recipe.batch_size}, but {self.count} processes train; "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from sdd_eval import training
 from sdd_eval.training.methods.distillation_losses import at_least_float32, forward, kl, log_softmax
@@ -24,6 +24,8 @@ class OwnTeacher(BaseMethod):
     output and feature detached. The branches are not exported.
     """
 
+    mixes: ClassVar[bool] = True
+
     kd_weight: float = bounded(0.1, FROM_0)
     """Weight λ_KD of everything the branches learn; the paper's Table 1 used 0.1."""
     kd_share: float = bounded(0.1, BELOW_1)
@@ -41,16 +43,16 @@ class OwnTeacher(BaseMethod):
         """Return the terms `ce`, and `branch_ce`, `kd` and `features` summed over the branches."""
         from torch.nn import functional
 
-        labels = step.batch.labels
+        targets = step.batch.targets
         logits, activations = forward(step.network, step.batch.pixels)
         target = at_least_float32(activations["features"]).detach()
         reference = log_softmax(logits.detach(), self.kd_temperature)
-        terms = {"ce": functional.cross_entropy(logits, labels)}
+        terms = {"ce": functional.cross_entropy(logits, targets)}
         for layer, branch in step.parts.items():
             feature, branch_logits = map(at_least_float32, branch(activations[layer]))
             learned = kl(reference, log_softmax(branch_logits, self.kd_temperature))
             of_branch = {
-                "branch_ce": functional.cross_entropy(branch_logits, labels),
+                "branch_ce": functional.cross_entropy(branch_logits, targets),
                 "kd": self.kd_temperature**2 * learned,
                 "features": functional.mse_loss(feature, target),
             }

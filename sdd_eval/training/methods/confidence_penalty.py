@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from sdd_eval.training.methods.distillation_losses import forward, log_softmax
+from sdd_eval.training.methods.distillation_losses import forward, log_softmax, nll
 from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 from sdd_eval.validation import FROM_0, bounded
 
@@ -17,17 +18,17 @@ class ConfidencePenalty(BaseMethod):
     was best there on CIFAR-10. The entropy is in nats, batch mean.
     """
 
+    mixes: ClassVar[bool] = True
+
     penalty_weight: float = bounded(0.1, FROM_0)
     """Weight β of the negative entropy."""
 
     def losses(self, step: Step) -> Losses:
         """Return the terms `ce` and `negative_entropy`."""
-        from torch.nn import functional
-
         logits, activations = forward(step.network, step.batch.pixels)
         log_p = log_softmax(logits)
         terms = {
-            "ce": functional.nll_loss(log_p, step.batch.labels),
+            "ce": nll(log_p, step.batch.targets),
             "negative_entropy": (log_p.exp() * log_p).sum(dim=1).mean(),
         }
         return Losses(terms, logits, activations, weights={"negative_entropy": self.penalty_weight})

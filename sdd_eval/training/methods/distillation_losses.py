@@ -21,16 +21,31 @@ def at_least_float32(values: Tensor) -> Tensor:
     return values.float() if values.element_size() < 4 else values
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Return the cross-entropy of logits (n, classes) with smoothed labels (n,), batch mean."""
+def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Return the cross-entropy of logits (n, classes) with smoothed targets, batch mean.
+
+    Targets are labels (n,) or class probabilities (n, classes).
+    """
     from torch.nn import functional
 
-    return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+    return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
 
 
 def log_softmax(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """Return log-probabilities (n, classes) at a temperature, in at least float32."""
     return (at_least_float32(logits) / temperature).log_softmax(dim=1)
+
+
+def nll(log_p: Tensor, targets: Tensor) -> Tensor:
+    """Return the NLL of labels (n,) or class probabilities (n, classes), batch mean.
+
+    `log_p` are log-probabilities (n, classes).
+    """
+    from torch.nn import functional
+
+    if targets.ndim == 1:
+        return functional.nll_loss(log_p, targets)
+    return -(targets * log_p).sum(dim=1).mean()
 
 
 def kl(reference: Tensor, other: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from sdd_eval import models
 from sdd_eval.training.methods.distillation_losses import (
@@ -30,6 +30,8 @@ class MutualLearning(BaseMethod):
     "plain" it masks the feature of network 1 twice.
     """
 
+    mixes: ClassVar[bool] = True
+
     kd_weight: float = bounded(1.0, FROM_0)
     """Weight λ_KD of the distillation."""
     kd_temperature: float = bounded(3.0, ABOVE_0)
@@ -47,8 +49,8 @@ class MutualLearning(BaseMethod):
         one, first = forward(step.network, step.batch.pixels)
         two, second = forward(peer, step.batch.pixels)
         terms = {
-            "ce": cross_entropy(one, step.batch.labels),
-            "peer_ce": cross_entropy(two, step.batch.labels),
+            "ce": cross_entropy(one, step.batch.targets),
+            "peer_ce": cross_entropy(two, step.batch.targets),
             "kd": mutual_distillation_loss(one, two, self.kd_temperature),
         }
         weights = {"ce": 0.5, "peer_ce": 0.5, "kd": self.kd_weight}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from sdd_eval.training.methods.distillation_losses import at_least_float32, cross_entropy
 from sdd_eval.training.methods.method import BaseMethod, Losses, Step
@@ -22,6 +22,8 @@ class Dropout(BaseMethod):
     step.
     """
 
+    mixes: ClassVar[bool] = True
+
     variant: Literal["standard", "equal_steps"] = "standard"
     """CE(dropped), or CE(clean) + λ CE(dropped): our reading of Table 11's dagger."""
     rate: float = bounded(0.5, BELOW_1)
@@ -31,14 +33,14 @@ class Dropout(BaseMethod):
 
     def losses(self, step: Step) -> Losses:
         """Return the term `dropped_ce`, and `ce` for "equal_steps"."""
-        labels = step.batch.labels
+        targets = step.batch.targets
         activations = step.network.activations(step.batch.pixels)
         feature = activations["features"]
         masked = dropped(feature, self.rate, step.generator, step.batch.rows)
         logits = at_least_float32(step.network.classify(masked))
-        terms = {"dropped_ce": cross_entropy(logits, labels)}
+        terms = {"dropped_ce": cross_entropy(logits, targets)}
         if self.variant == "standard":
             return Losses(terms, logits, activations)
         clean = at_least_float32(step.network.classify(feature))
-        terms = {"ce": cross_entropy(clean, labels), **terms}
+        terms = {"ce": cross_entropy(clean, targets), **terms}
         return Losses(terms, clean, activations, weights={"dropped_ce": self.dropped_weight})

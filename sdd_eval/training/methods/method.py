@@ -34,6 +34,13 @@ class Batch:
     """Index (b,) of each image in the training set, the same in every epoch."""
     epoch: int = 0
     """Epoch of the step, counted from 0."""
+    probabilities: Tensor | None = None
+    """Class probabilities (b, classes) of images that Mixup or CutMix has mixed."""
+
+    @property
+    def targets(self) -> Tensor:
+        """Return what cross-entropies learn: class probabilities of mixed images, else labels."""
+        return self.labels if self.probabilities is None else self.probabilities
 
     @property
     def pixels(self) -> Tensor:
@@ -116,6 +123,8 @@ class BaseMethod(Protocol):
     """Number of augmented views per image."""
     partners: ClassVar[bool] = False
     """Whether each image needs a partner of its class."""
+    mixes: ClassVar[bool] = False
+    """Whether the loss uses `Batch.targets`, so that Mixup and CutMix can be combined with it."""
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
         """Return the modules that are trained with the network and not exported, by name."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from sdd_eval.training.methods.distillation_losses import at_least_float32, log_softmax
+from sdd_eval.training.methods.distillation_losses import at_least_float32, log_softmax, nll
 from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 from sdd_eval.training.methods.sd_dropout import dropped, symmetric_kl
 from sdd_eval.validation import BELOW_1, FROM_0, bounded
@@ -20,6 +21,8 @@ class RDrop(BaseMethod):
     is 3. α = 0.6 is the original's value for images; the drop rate is SD-Dropout's.
     """
 
+    mixes: ClassVar[bool] = True
+
     consistency_weight: float = bounded(0.6, FROM_0)
     """Weight α of the divergence between the two predictions."""
     rate: float = bounded(0.5, BELOW_1)
@@ -28,7 +31,6 @@ class RDrop(BaseMethod):
     def losses(self, step: Step) -> Losses:
         """Return the terms `dropped_ce`, summed over both predictions, and `consistency`."""
         import torch
-        from torch.nn import functional
 
         activations = step.network.activations(step.batch.pixels)
         feature = activations["features"]
@@ -36,7 +38,7 @@ class RDrop(BaseMethod):
         passes = [dropped(feature, self.rate, step.generator, rows) for _ in range(2)]
         one, two = at_least_float32(step.network.classify(torch.cat(passes))).chunk(2)
         log_one, log_two = log_softmax(one), log_softmax(two)
-        ces = [functional.nll_loss(log_p, step.batch.labels) for log_p in (log_one, log_two)]
+        ces = [nll(log_p, step.batch.targets) for log_p in (log_one, log_two)]
         terms = {
             "dropped_ce": ces[0] + ces[1],
             "consistency": symmetric_kl(log_one, log_two, "both") / 2,
