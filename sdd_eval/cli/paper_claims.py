@@ -1,38 +1,37 @@
-"""`sdd-eval paper claims [STUDY…]`: claims of the paper's text that no table reports."""
+"""`sdd-eval paper claims [STUDY…]`: a verdict on every claim of the paper."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sdd_eval import cli
+from sdd_eval import cli, report
 from sdd_eval.cli.flags import Compute, Reports, Studies, parse, study_folder
 from sdd_eval.cli.terminal import table
 from sdd_eval.cli.verbosity import Verbosity
 from sdd_eval.device import prepare_device
-from sdd_eval.metrics.formatting import format_interval, format_mean, format_number
-from sdd_eval.metrics.registry import metric
-from sdd_eval.paper.claims import Row, corruption_rows, mask_variance_rows, training_cost_rows
-from sdd_eval.report.runs import read_runs
+from sdd_eval.paper import claim_details, claim_rendering
+from sdd_eval.paper.claim_details import Row
+from sdd_eval.paper.claims import paper_claims
+from sdd_eval.paper.evidence import Evidence, collect_evidence, cost_evidence, evidence_frame
+from sdd_eval.paper.sides import study_sides
+from sdd_eval.paper.verdicts import counts, decisive, judge
+from sdd_eval.report.runs import RunCollection, read_runs
 from sdd_eval.report.tables.csv_file import to_csv
+from sdd_eval.report.tables.groups import recipe_of
 from sdd_eval.report.tables.results import tidy
 from sdd_eval.report.tables.summary import comparable_results, summarise
-from sdd_eval.statistics.seeds import SeedSummary
 from sdd_eval.store import write_text
-from sdd_eval.studies import read_study_record
+from sdd_eval.studies import StudyRecord, read_study_record
 from sdd_eval.validation import FROM_1, bounded
 
-TITLES = {
-    "cost": "Training cost relative to cross-entropy (this machine; median of three repetitions)",
-    "variance": "Variance of the logits over dropout masks, relative to their spread over classes",
-    "corruptions": "Corruptions won and lost against cross-entropy, in points of accuracy",
-}
-MISSING = {
-    "variance": "run sdd-eval mask-variance CHECKPOINT… in this study",
-    "corruptions": "run sdd-eval corruption CHECKPOINT… in this study, with and without SD-Dropout",
-}
+if TYPE_CHECKING:
+    import pandas
+
+    from sdd_eval.training.analysis.cost import Cost
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,10 @@ class CostFlags:
 
 @dataclass(frozen=True)
 class Flags:
-    """Measure claims of the paper's text that no table reports."""
+    """Judge every claim of the paper by what studies measured, and by the cost of training here."""
 
     study: Studies = ()
-    """Names of studies with runs of mask_variance and corruption, e.g. paper-claims."""
+    """Names of studies, e.g. paper-miniature; default: none, so that only the cost is judged."""
     training: CostFlags = field(default_factory=CostFlags)
     storage: Reports = field(default_factory=Reports)
     compute: Compute = field(default_factory=Compute)
@@ -64,96 +63,122 @@ class Flags:
 
 
 def run_claims(arguments: Sequence[str]) -> int:
-    """Print what was measured for each claim, and write it as CSV."""
-    import pandas
-
+    """Print the claims that were tested and their verdicts; write page, CSV, LaTeX and JSON."""
     flags = parse(Flags, arguments, "paper claims")
     reports = flags.storage.reports
     folders = [study_folder(name, reports) for name in flags.study]
-    claims = _of_studies(folders) if folders else {}
+    evidence: list[Evidence] = []
+    details: dict[str, Sequence[Row]] = {}
+    records: Mapping[str, StudyRecord] = {}
+    if folders:
+        evidence, details, records = _of_studies(folders)
     if flags.training.cost:
-        claims = {"cost": _costs(flags), **claims}
-    records = [read_study_record(folder) for folder in folders]
-    for line in dict.fromkeys(line for record in records if record for line in record.warnings):
-        print(f"note: {line}")
+        costs = _costs(flags)
+        evidence += cost_evidence(paper_claims(), costs)
+        details["cost"] = claim_details.cost_rows(costs)
+    notes = [line for record in records.values() for line in record.warnings]
     into = (folders[0] if len(folders) == 1 else reports) / "paper"
-    for name, rows in claims.items():
-        print(f"\n{TITLES[name]}")
-        print(_table(name, rows) if rows else f"nothing measured: {MISSING[name]}")
-        write_text(into / f"claims-{name}.csv", to_csv(pandas.DataFrame(rows)))
-    print(f"\n{into}: each as CSV")
+    titles = [record.title or name for name, record in records.items()]
+    _print_and_write(evidence, details, list(dict.fromkeys(notes)), titles, into)
     return 0
 
 
-def _costs(flags: Flags) -> list[Row]:
+def _costs(flags: Flags) -> tuple[Cost, ...]:
     cost = flags.training
     device = prepare_device(flags.compute.device, flags.compute.threads)
     with cli.Bar("cost: ") as bar:
         shape = (cost.arch, cost.batch_size, cost.precision)
-        return training_cost_rows(*shape, steps=cost.steps, device=device, progress=bar)
+        return claim_details.measure_methods(*shape, steps=cost.steps, device=device, progress=bar)
 
 
-def _of_studies(folders: Sequence[Path]) -> dict[str, list[Row]]:
+def _of_studies(
+    folders: Sequence[Path],
+) -> tuple[list[Evidence], dict[str, Sequence[Row]], Mapping[str, StudyRecord]]:
+    """Return the evidence of studies, their tables of details, and their records by name."""
     collection = read_runs(folders)
-    tables = [comparable.results for comparable in comparable_results(tidy(collection.runs))]
+    results = tidy(collection.runs)
+    names = dict.fromkeys(entry.study for entry in collection.runs)
+    records = {folder.name: read_study_record(folder) for folder in folders}
+    sides = {name: study_sides(records.get(name), _recipes(collection, name)) for name in names}
+    evidence = collect_evidence(paper_claims(), results, sides, collection.arrays)
+    known = {name: record for name, record in records.items() if record is not None}
+    return evidence, _details(collection, results), known
+
+
+def _recipes(collection: RunCollection, study: str) -> dict[str, Mapping[str, object]]:
+    """Return the recipe of each checkpoint of a study that was not imported."""
+    runs = (entry for entry in collection.runs if entry.study == study)
+    recipes = {entry.run.checkpoint: recipe_of(entry) for entry in runs}
+    return {name: recipe for name, recipe in recipes.items() if recipe is not None}
+
+
+def _details(collection: RunCollection, results: pandas.DataFrame) -> dict[str, Sequence[Row]]:
+    """Return the tables of mask variance and of corruptions that the studies have rows for."""
+    tables = [comparable.results for comparable in comparable_results(results)]
     summaries = [summarise(table[table["evaluator"] == "mask_variance"]) for table in tables]
     arrays = collection.arrays
-    return {
-        "variance": [row for summary in summaries for row in mask_variance_rows(summary)],
-        "corruptions": [row for table in tables for row in corruption_rows(table, arrays)],
+    details = {
+        "variance": [r for summary in summaries for r in claim_details.mask_variance_rows(summary)],
+        "corruptions": [r for one in tables for r in claim_details.corruption_rows(one, arrays)],
     }
+    return {name: rows for name, rows in details.items() if rows}
 
 
-def _table(name: str, rows: Sequence[Row]) -> str:
-    formats = {"cost": _cost_cells, "variance": _variance_cells, "corruptions": _corruption_cells}
-    cells = [formats[name](row) for row in rows]
+def _print_and_write(
+    evidence: Sequence[Evidence],
+    details: Mapping[str, Sequence[Row]],
+    notes: Sequence[str],
+    titles: Sequence[str],
+    into: Path,
+) -> None:
+    """Print the verdicts and the tables of details, and write everything into a folder."""
+    import pandas
+
+    judged = judge(paper_claims(), evidence)
+    decided = decisive(judged)
+    rows = claim_rendering.claim_rows(judged, decided)
+    for line in notes:
+        print(f"note: {line}")
+    print(_claims_table(rows) if evidence else "no claim was tested")
+    for name, of_details in details.items():
+        print(f"\n{claim_details.TITLES[name]}\n{_details_table(name, of_details)}")
+        write_text(into / f"claims-{name}.csv", to_csv(pandas.DataFrame(of_details)))
+    number = counts(decided)
+    print("\n" + ", ".join(f"{verdict}: {count}" for verdict, count in number.items() if count))
+    write_text(into / "claims.csv", to_csv(claim_rendering.claims_frame(judged)))
+    write_text(into / "claims-evidence.csv", to_csv(evidence_frame(evidence)))
+    write_text(into / "claims.tex", claim_rendering.claims_latex(rows))
+    content = [claim_rendering.judgement_record(one) for one in judged]
+    write_text(into / "claims.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    page = report.write_claims(into, rows, number, details, notes, titles)
+    print(f"{page}; beside it claims.csv, claims.tex, claims.json, and the evidence as CSV")
+
+
+def _claims_table(rows: Sequence[claim_rendering.ClaimRow]) -> str:
+    """Return the table of the claims that were tested, with a line for each study."""
+    head = ("claim", "printed", "study", "measured", "n", "difference", "95 %", "verdict")
+    cells = [
+        (
+            row.claim.id,
+            row.printed,
+            *(one.study, one.values, one.seeds, one.difference, one.interval, one.verdict),
+        )
+        for row in rows
+        for one in row.measured
+    ]
+    reasons = [
+        f"{row.claim.id}, {one.study}: {one.reason}"
+        for row in rows
+        for one in row.measured
+        if one.reason
+    ]
+    return "\n".join([table(cells, head), *reasons])
+
+
+def _details_table(name: str, rows: Sequence[Row]) -> str:
+    """Return a table of details: cost, variance or corruptions."""
+    cells = [claim_details.detail_cells(name, row) for row in rows]
     lines = [table([list(record.values()) for record in cells], list(cells[0]))]
     if name == "corruptions":
-        lines += _won_and_lost(rows)
+        lines += claim_details.won_and_lost(rows)
     return "\n".join(lines)
-
-
-def _cost_cells(row: Row) -> dict[str, str]:
-    return {
-        "method": row["method"] + (" + sdd" if row["sd_dropout"] else ""),
-        "images/s": f"{row['images_per_second']:.1f}",
-        "× CE": f"{row['images_per_second_over_ce']:.2f}",
-        f"MiB {row['memory_is']}": f"{row['memory_bytes'] / 2**20:.1f}",
-        "× CE ": f"{row['memory_over_ce']:.2f}",
-        "parameters trained": f"{row['trained_parameters']:,}",
-        "exported": f"{row['exported_parameters']:,}",
-    }
-
-
-def _variance_cells(row: Row) -> dict[str, str]:
-    ratio = row["variance_over_test_set"]
-    relative = SeedSummary(row["relative_variance"], row["std"], row["networks"])
-    return {
-        "images": row["images"],
-        "method": row["method"],
-        "relative variance": f"{format_mean(metric('mask_variance_relative'), relative)}"
-        + (f" ({relative.n})" if relative.n > 1 else ""),
-        "absolute, × test set": "" if math.isnan(ratio) else f"{ratio:.2f}",
-    }
-
-
-def _corruption_cells(row: Row) -> dict[str, str]:
-    accuracy = metric("accuracy")
-    return {
-        "method": row["method"],
-        "corruption": row["corruption"],
-        "difference": format_number(accuracy, row["difference"], sign=True),
-        "95 %": format_interval(accuracy, row["low"], row["high"], sign=True),
-        "": row["result"],
-    }
-
-
-def _won_and_lost(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield a line per group with its numbers of corruptions won and lost, and of networks."""
-    for group in dict.fromkeys(row["method"] for row in rows):
-        members = [row for row in rows if row["method"] == group]
-        won, lost = (sum(row["result"] == word for row in members) for word in ("won", "lost"))
-        yield (
-            f"{group}: of {len(members)} corruptions {won} won, {lost} lost "
-            f"({members[0]['networks']} networks against {members[0]['networks_base']})"
-        )

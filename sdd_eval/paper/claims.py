@@ -1,171 +1,224 @@
-"""What the paper's text claims and no table of it shows: training cost, mask variance, corruptions.
+"""The paper's claims, each as one test: the numbers and sides it compares, and its direction.
 
-Each function returns rows for a CSV file: plain numbers, with differences as fractions.
+`claims.toml` holds them; this module reads it.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import functools
+import importlib.resources
+import itertools
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from sdd_eval.metrics.names import NAMES, display_name
+from sdd_eval.metrics.registry import built_in
+from sdd_eval.paper.tables import PaperNumber, paper_numbers
+from sdd_eval.records import decode
 
-from sdd_eval import plugins, training
-from sdd_eval.arrays import Arrays
-from sdd_eval.errors import InputError
-from sdd_eval.progress import Progress
-from sdd_eval.records import ModelSpec, Recipe, decode
-from sdd_eval.statistics.bootstrap import basic_interval, bootstrap_replicates
-from sdd_eval.statistics.hypothesis_tests import permutations_needed
-from sdd_eval.statistics.seeds import Difference, adjust, seeds_and_images
-from sdd_eval.statistics.seeds import difference as welch_difference
-from sdd_eval.statistics.sums import SumStatistic, permutation_p_values
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
-if TYPE_CHECKING:
-    import pandas
-
-Row = Mapping[str, Any]
-#: Each image's mean accuracy (n,) by corruption.
-Accuracies = Mapping[str, NDArray[np.float64]]
+#: Accepted values by the name of an axis, of a field of a recipe, or of a condition.
+Values = Mapping[str, tuple[Any, ...]]
+#: The moment of training at which a gradient is measured.
+When = Literal["", "start", "half", "end"]
+#: The epoch of each moment in the paper's training of 200 epochs.
+PAPER_EPOCHS = {"start": 0, "half": 100, "end": 200}
+#: The data set of the corrupted test images in the paper's tables.
+_CORRUPTED = {"cifar100": "cifar100_c"}
 
 
-def corruption_differences(
-    base: Sequence[Arrays], others: Sequence[Sequence[Arrays]]
-) -> list[dict[str, Difference]]:
-    """Compare groups of networks with a base on every corruption that both were measured on.
+@dataclass(frozen=True)
+class Number:
+    """A measured number.
 
-    Return for each group the difference of the mean accuracy over the severities, other minus base,
-    by corruption. An image is resampled with all its severities and for all networks at once. With
-    at least two networks in each group the interval is over new seeds and new images and the test
-    is Welch's over seeds; else both are over new images, by bootstrap and paired permutations.
-    P-values are adjusted over all groups and corruptions; p is NaN without a test. Raise InputError
-    if a group is empty, or the networks have no corruption or other images.
+    Attributes:
+        evaluator: the evaluator that measures it; "cost" is `training.measure_costs`.
+        metrics: the paper's metric, then related ones that replace it.
+        at: accepted values of each axis; a row has exactly these axes.
+        equal_confidence: whether the base's logits are divided by the temperature at which its mean
+            confidence is that of the other side.
     """
-    first, *groups = [list(map(_accuracies, group)) for group in (base, *others)]
-    names = [_shared_corruptions(first, group) for group in groups]
-    family = sum(map(len, names))
-    pairs = [(name, group) for group, shared in zip(groups, names, strict=True) for name in shared]
-    changes = iter(adjust([_difference(name, first, group, family) for name, group in pairs]))
-    return [{name: next(changes) for name in shared} for shared in names]
+
+    evaluator: str
+    metrics: tuple[str, ...]
+    at: Values = field(default_factory=dict)
+    equal_confidence: bool = False
 
 
-def _shared_corruptions(base: Sequence[Accuracies], other: Sequence[Accuracies]) -> list[str]:
-    if not base or not other:
-        raise InputError("a side has no network whose corruptions were measured")
-    shared = [name for name in base[0] if all(name in cells for cells in (*base, *other))]
-    if not shared:
-        raise InputError("the networks have no corruption in common")
-    return shared
+@dataclass(frozen=True)
+class Pair:
+    """Fields of the recipe in which two sides differ from the paper's cross-entropy."""
+
+    base: Values = field(default_factory=dict)
+    other: Values = field(default_factory=dict)
 
 
-def _accuracies(arrays: Arrays) -> Accuracies:
-    """Return each image's mean accuracy over the severities, by completely measured corruption."""
-    missing = arrays.facts.get("missing", {})
-    correct = arrays.along("correct", "corruption")
-    return {name: flags.mean(axis=1) for name, flags in correct.items() if name not in missing}
+@dataclass(frozen=True)
+class Printed:
+    """The paper's numbers of a claim: a table, and conditions of each side besides its recipe."""
+
+    table: int
+    model: str = ""
+    base: Mapping[str, Any] = field(default_factory=dict)
+    other: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _difference(
-    name: str, base: Sequence[Accuracies], other: Sequence[Accuracies], family: int
-) -> Difference:
-    accuracies, n = [values[name] for values in (*base, *other)], len(base)
-    if len({len(values) for values in accuracies}) > 1:
-        raise InputError(f"{name} was measured on different images")
-    images = np.stack(accuracies, axis=1)
-    means, resampled = images.mean(axis=0), bootstrap_replicates(_mean(images), len(images))
-    difference = float(means[n:].mean() - means[:n].mean())
-    if min(n, len(means) - n) > 1:
-        interval = seeds_and_images(means[:n], resampled[:, :n], means[n:], resampled[:, n:])
-        p = welch_difference(means[:n], means[n:]).p
-    else:
-        replicates = resampled[:, n:].mean(axis=1) - resampled[:, :n].mean(axis=1)
-        interval = basic_interval(difference, replicates)
-        first, second = (
-            _mean(side.mean(axis=1, keepdims=True)) for side in (images[:, :n], images[:, n:])
+@dataclass(frozen=True)
+class Claim:
+    """A claim: `other` has a higher, lower or equal number than `base`.
+
+    Attributes:
+        id, section, sentence, where, refuted_by: what it says, in our words.
+        data, network, epochs: the test set, the paper's network, and the epochs of its training.
+        detector: whether the networks are detectors, whose backbones the sides describe.
+        number, against: the number of `other`, and of `base` if that is another one.
+        threshold: a constant instead of the base.
+        when: the moment of training at which gradients are measured.
+        pair: the two sides.
+        baselines: further pairs of sides of which the claim must hold, by name.
+        checks: further numbers of the same sides, by name; a check fails if the claim holds of none
+            of its numbers.
+        printed: where the paper's own numbers are; None if it prints none.
+        details: the table of details that belongs to it: corruptions, variance or cost.
+        command: what measures it.
+    """
+
+    id: str
+    section: str
+    sentence: str
+    where: str
+    refuted_by: str
+    command: str
+    pair: Pair
+    number: Number
+    against: Number | None = None
+    threshold: float | None = None
+    direction: Literal["higher", "lower", "equal"] = "higher"
+    data: str = "cifar100"
+    network: str = "resnet18"
+    stand_ins: tuple[str, ...] = ()
+    epochs: int = 200
+    detector: bool = False
+    when: When = ""
+    baselines: Mapping[str, Pair] = field(default_factory=dict)
+    checks: Mapping[str, tuple[Number, ...]] = field(default_factory=dict)
+    printed: Printed | None = None
+    details: Literal["", "corruptions", "variance", "cost"] = ""
+
+    @property
+    def sign(self) -> int:
+        """1 if the claimed difference is positive, -1 if it is negative, 0 for equality."""
+        return {"higher": 1, "lower": -1, "equal": 0}[self.direction]
+
+    @functools.cached_property
+    def paper_values(self) -> tuple[PaperNumber | None, PaperNumber | None]:
+        """What the paper printed for base and other; None where it printed nothing."""
+        if self.printed is None:
+            return None, None
+        base = None
+        if self.threshold is None:
+            base = self._printed(self.against or self.number, self.pair.base, self.printed.base)
+        return base, self._printed(self.number, self.pair.other, self.printed.other)
+
+    def _printed(self, number: Number, side: Values, at: Mapping[str, Any]) -> PaperNumber | None:
+        """Return the first number of the table with this metric, side and conditions."""
+        assert self.printed is not None
+        corrupted = number.evaluator == "corruption"
+        epoch = {"epoch": PAPER_EPOCHS[self.when]} if self.when else {}
+        wanted = {
+            "table": self.printed.table,
+            "dataset": _CORRUPTED[self.data] if corrupted else self.data,
+            "model": self.printed.model or self.network,
+            "method": side.get("method", ("ce",))[0],
+            "sd_dropout": bool(side.get("sd_dropout", (0,))[0]),
+            "metric": number.metrics[0],
+        }
+        matching = (
+            printed
+            for printed in paper_numbers()
+            if all(getattr(printed, name) == value for name, value in wanted.items())
+            and {**at, **epoch}.items() <= dict(printed.at).items()
         )
-        p = permutation_p_values(first, second, permutations_needed(family))[0].item()
-    return Difference(difference, interval.low, interval.high, interval.level, p)
+        return next(matching, None)
 
 
-def _mean(values: NDArray[np.float64]) -> SumStatistic:
-    """Return the mean over images of values (n, columns)."""
-    return SumStatistic(values, lambda sums: sums / len(values), len(values))
+@functools.cache
+def paper_claims() -> tuple[Claim, ...]:
+    """Return all claims in the order of their file."""
+    source = importlib.resources.files("sdd_eval.paper") / "claims.toml"
+    file = tomllib.loads(source.read_text(encoding="utf-8"))
+    tables = itertools.chain.from_iterable(map(_combinations, file["claim"]))
+    return tuple(_claim(table, file) for table in tables)
 
 
-def corruption_rows(results: pandas.DataFrame, arrays: Mapping[str, Arrays]) -> Iterator[Row]:
-    """Return a row per corruption and group of a results table, compared with plain cross-entropy.
-
-    The table is of one test set and architecture; `arrays` are those of each run.
-    """
-    rows = results[(results["evaluator"] == "corruption") & (results["note"] == "")]
-    plain = rows[(rows["method"] == "ce") & (rows["sd_dropout"] == 0)]
-    base = [arrays[name] for name in dict.fromkeys(plain["run"])]
-    if not base:
-        return
-    rest = rows[~rows["group"].isin(set(plain["group"]))]
-    runs = {group: names.unique() for group, names in rest.groupby("group", sort=False)["run"]}
-    others = [[arrays[name] for name in names] for names in runs.values()]
-    compared = corruption_differences(base, others)
-    for group, other, differences in zip(runs, others, compared, strict=True):
-        for corruption, change in differences.items():
-            yield {
-                "method": group,
-                "corruption": corruption,
-                "difference": change.value,
-                "low": change.low,
-                "high": change.high,
-                "p_adjusted": change.adjusted,
-                "result": {"higher": "won", "lower": "lost"}.get(change.verdict, "neither"),
-                "networks_base": len(base),
-                "networks": len(other),
-            }
+def _combinations(table: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a claim's table with every combination of the values of `each` filled in."""
+    content = dict(table)
+    each = content.pop("each", {})
+    for values in itertools.product(*each.values()):
+        names = dict(zip(each, values, strict=True))
+        titles = {name: _title(value) for name, value in names.items()}
+        yield {**_filled(content, names), "sentence": content["sentence"].format_map(titles)}
 
 
-def mask_variance_rows(summary: pandas.DataFrame) -> Iterator[Row]:
-    """Return a row per group and set of images of the evaluator `mask_variance`, from a summary."""
-    relative = summary[summary["metric"] == "mask_variance_relative"]
-    ratios = summary[summary["metric"] == "mask_variance_ratio"]
-    for row in relative.to_dict("records"):
-        is_test_set = row["outliers"] is None or row["outliers"] != row["outliers"]
-        same = (ratios["group"] == row["group"]) & (ratios["outliers"] == row["outliers"])
-        ratio = math.nan if is_test_set or not same.any() else ratios[same]["mean"].iloc[0]
-        yield {
-            "images": row["test_set"] if is_test_set else row["outliers"],
-            "method": row["group"],
-            "relative_variance": row["mean"],
-            "std": row["std"],
-            "networks": row["n"],
-            "variance_over_test_set": float(ratio),
-        }
+def _title(value: Any) -> str:
+    """Return a value as people write it in a sentence."""
+    known = built_in().get(str(value))
+    return known.phrase if known else NAMES.get(value) or display_name(value)
 
 
-def training_cost_rows(
-    arch: str, batch_size: int, precision: str, *, steps: int, device: str, progress: Progress
-) -> list[Row]:
-    """Measure the training cost of every method; raise InputError for unknown arch or precision."""
-    shared = {"batch_size": batch_size, "arch": arch, "precision": precision}
-    names = ["ce", *(name for name in plugins.names("methods") if name != "ce")]
-    recipes = [
-        decode(Recipe, {**shared, "method": name, "sd_dropout": weight})
-        for name in names
-        for weight in (0.0, 1.0 if name == "ce" else 0.1)
-    ]
-    spec = ModelSpec(arch, 100, (0.5,) * 3, (0.25,) * 3, 32)
-    costs = training.measure_costs(recipes, spec, steps=steps, device=device, progress=progress)
-    base = costs[0]
-    return [
-        {
-            "method": cost.recipe.method,
-            "sd_dropout": cost.recipe.sd_dropout,
-            "images_per_second": cost.images_per_second,
-            "images_per_second_over_ce": cost.images_per_second / base.images_per_second,
-            "memory_bytes": cost.memory,
-            "memory_is": cost.memory_is,
-            "memory_over_ce": cost.memory / base.memory,
-            "trained_parameters": cost.trained_parameters,
-            "exported_parameters": cost.exported_parameters,
-        }
-        for cost in costs
-    ]
+def _filled(value: Any, names: Mapping[str, Any]) -> Any:
+    """Return a value with each {name} replaced; a text that is only {name} becomes the value."""
+    if isinstance(value, dict):
+        return {key: _filled(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, names) for item in value]
+    if not isinstance(value, str):
+        return value
+    return names[value[1:-1]] if value[1:-1] in names else value.format_map(names)
+
+
+def _claim(table: Mapping[str, Any], file: Mapping[str, Any]) -> Claim:
+    """Return the claim of a table; raise InputError for an unknown field or a wrong type."""
+    content, numbers = dict(table), {name: _number(n) for name, n in file["numbers"].items()}
+    pair = _pair(content.pop("base", {}), content.pop("other"))
+    selected = content.pop("baselines", [])
+    names = list(file["baselines"]) if selected == "all" else selected
+    baselines = {name: _baseline(file["baselines"][name], pair) for name in names}
+    checks = {
+        name: [numbers[number] for number in of_check]
+        for name, of_check in content.pop("checks", {}).items()
+    }
+    content["number"] = numbers[content["number"]]
+    if "against" in content:
+        content["against"] = numbers[content["against"]]
+    stand_ins = file["stand_ins"].get(content.get("network", Claim.network), [])
+    more = {"pair": pair, "baselines": baselines, "checks": checks, "stand_ins": stand_ins}
+    return decode(Claim, {**content, **more}, f"claims.toml, {content['id']}")
+
+
+def _number(table: Mapping[str, Any]) -> dict[str, Any]:
+    at = {axis: _alternatives(value) for axis, value in table.get("at", {}).items()}
+    return {**table, "metrics": _alternatives(table["metrics"]), "at": at}
+
+
+def _baseline(table: Mapping[str, Any], pair: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sides of a baseline; the second one is the claim's own by default."""
+    return _pair(table["base"], table.get("other", pair["other"]))
+
+
+def _pair(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        side: {name: _alternatives(value) for name, value in fields.items()}
+        for side, fields in (("base", base), ("other", other))
+    }
+
+
+def _alternatives(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

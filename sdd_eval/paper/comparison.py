@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -97,20 +97,21 @@ def compare_with_paper(
     to compare, all by default.
     """
     substitutes = substitutes or Substitutes({}, {})
-    rows = _rows_by_metric(results)
+    queries = [query_for(number) for number in paper_numbers()]
+    known = {(query.evaluator, metric) for query in queries for metric in query.metrics}
+    rows = rows_by_metric(results, known)
     chosen = paper_numbers() if numbers is None else numbers
     return tuple(_compare(number, rows, recipes, substitutes) for number in chosen)
 
 
-def _rows_by_metric(results: pandas.DataFrame) -> RowsByMetric:
-    """Return the usable rows by evaluator and metric, then by the axes that they have."""
+def rows_by_metric(results: pandas.DataFrame, known: Container[tuple[str, str]]) -> RowsByMetric:
+    """Return the usable rows of known evaluators and metrics by these, then by their axes."""
     columns = [str(name) for name in results.columns]
     axes = columns[columns.index(FIRST_AXIS) :]
-    queries = [query_for(number) for number in paper_numbers()]
-    known = {(query.evaluator, metric) for query in queries for metric in query.metrics}
     pairs = zip(results["evaluator"], results["metric"], strict=True)
     of_paper = np.array([pair in known for pair in pairs], dtype=bool)
-    usable = results[of_paper & (results["note"] == "").to_numpy(dtype=bool)]
+    without_note = results["note"].isna() | (results["note"] == "")
+    usable = results[of_paper & without_note.to_numpy(dtype=bool)]
     rows: dict[tuple[str, str], dict[Axes, list[Row]]] = {}
     for record in as_dicts(usable):
         at = {name: record.pop(name) for name in axes}
@@ -223,7 +224,7 @@ def _recipe_deviations(query: CellQuery, recipe: Recipe) -> list[str]:
 
 
 def _option_deviations(query: CellQuery, recipe: Recipe) -> list[str]:
-    defaults = _default_options(str(recipe.get("method")))
+    defaults = default_options(str(recipe.get("method")))
     return [
         f"{recipe['method']} {name.replace('_', ' ')} {value}, not {defaults[name]}"
         for name, value in (recipe.get("method_options") or {}).items()
@@ -232,7 +233,8 @@ def _option_deviations(query: CellQuery, recipe: Recipe) -> list[str]:
 
 
 @functools.cache
-def _default_options(method: str) -> Mapping[str, Any]:
+def default_options(method: str) -> Mapping[str, Any]:
+    """Return the default options of a method; none if it is not installed."""
     try:
         encoded: dict[str, Any] = records.encode(plugins.load("methods", method)())
     except InputError:

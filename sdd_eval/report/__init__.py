@@ -8,6 +8,7 @@ from sdd_eval.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from sdd_eval.figures.style import read_style
+    from sdd_eval.report.page.claims import write_claims
     from sdd_eval.report.page.proposition import write_proposition
     from sdd_eval.report.tables.comparisons import (
         column_titles,

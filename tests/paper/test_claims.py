@@ -1,162 +1,389 @@
-"""`sdd-eval paper claims`: training cost, mask variance, wins and losses under corruption."""
+"""The claims of the paper, what a study measured for them, and the verdicts."""
 
 from __future__ import annotations
+
+import dataclasses
+import json
 
 import numpy as np
 import pandas
 import pytest
-import torch
 
 from sdd_eval.arrays import Array, Arrays
-from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
-from sdd_eval.models.network import Network
-from sdd_eval.paper.claims import corruption_differences
+from sdd_eval.metrics.calibration import ece
+from sdd_eval.metrics.classification import confidence_and_correct
+from sdd_eval.paper.claim_rendering import claim_rows, claims_latex, judgement_record
+from sdd_eval.paper.claims import paper_claims
+from sdd_eval.paper.equal_confidence import errors_at_equal_confidence, temperature_of_confidence
+from sdd_eval.paper.evidence import (
+    Contrast,
+    Evidence,
+    Side,
+    collect_evidence,
+    evidence_frame,
+    read_evidence,
+)
+from sdd_eval.paper.sides import StudySides
+from sdd_eval.paper.verdicts import decisive, judge
+from sdd_eval.records import Recipe, encode
+from sdd_eval.report.tables.csv_file import to_csv
 
-STUDY = """
-[recipe]
-dataset = "digits"
-arch = "small_cnn"
-standardisation = "digits"
-augmentation = "none"
-epochs = 1
-[[train]]
-sd_dropout = [0.0, 0.1]
-[[evaluate]]
-evaluator = "mask_variance"
-[[evaluate]]
-evaluator = "corruption"
-settings = { corruptions = ["snow", "fog"] }
-"""
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SDD_EVAL_DATA", str(tmp_path / "data"))
-    return tmp_path
-
-
-def test_the_cost_of_every_method_is_relative_to_cross_entropy(here, capsys):
-    flags = ["--arch", "resnet8", "--batch-size", "4", "--steps", "1"]
-    assert exit_code(["paper", "claims", *flags]) == 0
-    written = pandas.read_csv(here / "reports/paper/claims-cost.csv")
-    plain = written[written["sd_dropout"] == 0].set_index("method")
-    assert plain.loc["ce", "images_per_second_over_ce"] == 1
-    assert {"dml", "byot", "r_drop"} <= set(plain.index)
-    assert set(written[written["sd_dropout"] > 0]["method"]) == set(plain.index)
-    assert plain.loc["dml", "memory_over_ce"] == pytest.approx(2, abs=0.1)
-    assert plain.loc["dml", "trained_parameters"] == 2 * plain.loc["ce", "trained_parameters"]
-    assert plain["exported_parameters"].nunique() == 1
-    output = capsys.readouterr().out
-    assert "Training cost relative to cross-entropy" in output
-    assert "byot + sdd" in output
-
-
-@pytest.mark.usefixtures("here")
-def test_zero_steps_are_refused_and_too_little_memory_suggests_a_batch_size(capsys, monkeypatch):
-    assert exit_code(["paper", "claims", "--steps", "0"]) == 2
-    assert "--steps is 0; it must be 1 or more" in capsys.readouterr().err
-
-    def exhausted(self, pixels):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(Network, "activations", exhausted)
-    monkeypatch.setattr(Network, "features", exhausted)
-    assert exit_code(["paper", "claims", "--arch", "resnet8", "--batch-size", "8"]) == 2
-    output = capsys.readouterr().err
-    assert "too little memory for batch_size 8; try 4" in output
+CLAIMS = {claim.id: claim for claim in paper_claims()}
+AXES = ["corruption", "severity", "epsilon", "variant", "outliers", "detector", "temperature"]
+AXES += ["bins", "gradient", "constants", "attack", "norm", "drop_rate", "epoch", "layer"]
+MINIATURE = Recipe(arch="resnet10_s2", images_per_class=100, epochs=60, batch_size=64)
+SDD = {"sd_dropout": 1.0}
+TUNED = {"weight_decay": 5e-4}
+#: The true means of cross-entropy; a claim of the method is about differences from these.
+CE = {"accuracy": 0.43, "ece": 0.3, "ece_scaled": 0.03, "fgsm": 0.2, "fgsm_fitted": 0.1}
+CE |= {"pgd": 0.2, "audit": 0.15, "mca": 0.3, "auroc": 0.7}
+BETTER = {"accuracy": 0.465, "ece": 0.035, "ece_scaled": 0.02, "fgsm": 0.3, "fgsm_fitted": 0.2}
+BETTER |= {"pgd": 0.3, "audit": 0.25, "mca": 0.35, "auroc": 0.8}
+OTHERS = ("ls", "r_drop", "confidence_penalty", "dropout")
+NUMBERS = {
+    name: number
+    for claim in CLAIMS.values()
+    for name, number in [
+        (claim.number.metrics[0], claim.number),
+        *(
+            (f"check {name} {index}", number)
+            for name, numbers in claim.checks.items()
+            for index, number in enumerate(numbers)
+        ),
+    ]
+}
+_NAMES = {
+    "fgsm": "fgsm_accuracy",
+    "ece_scaled": "check after temperature scaling of each side 0",
+    "pgd": "check under PGD and the audit, ε = 1/255 0",
+    "audit": "check under PGD and the audit, ε = 1/255 1",
+    "fgsm_fitted": "check at the fitted temperature 0",
+}
 
 
-@pytest.mark.usefixtures("one_figure")
-def test_a_study_measures_mask_variance_and_corruptions(here, capsys):
-    (here / "masks.toml").write_text(STUDY)
-    assert exit_code(["batch", "masks.toml", "--limit", "40"]) == 0
-    capsys.readouterr()
-    assert exit_code(["paper", "claims", "masks", "--no-cost"]) == 0
-    output = capsys.readouterr().out
-    folder = here / "reports/masks/paper"
-    variance = pandas.read_csv(folder / "claims-variance.csv")
-    assert list(variance["images"]) == ["digits", "photo_patches", "uniform", "gaussian"] * 2
-    assert (variance["relative_variance"] > 0).all()
-    corruptions = pandas.read_csv(folder / "claims-corruptions.csv")
-    assert list(corruptions["corruption"]) == ["snow", "fog"]
-    assert (corruptions["low"] <= corruptions["difference"]).all()
-    assert (corruptions["difference"] <= corruptions["high"]).all()
-    won = (corruptions["result"] == "won").sum()
-    assert f"of 2 corruptions {won} won" in output
-    assert "(1 networks against 1)" in output
-    assert not (folder / "claims-cost.csv").exists()
+def rows_of(recipe, means, seeds, noise, seed_of_noise):
+    """Return rows of a results table for a group of networks with exactly these means."""
+    draws = np.random.default_rng(seed_of_noise).normal(size=(seeds, len(means)))
+    offsets = noise * (draws - draws.mean(axis=0))
+    for seed in range(seeds):
+        named = dataclasses.replace(recipe, seed=seed)
+        checkpoint = f"{seed_of_noise}-seed{seed}"
+        for index, (name, mean) in enumerate(means.items()):
+            number = NUMBERS[_NAMES.get(name, name)]
+            at = {axis: values[0] for axis, values in number.at.items()}
+            row = {
+                **{"study": "mini", "checkpoint": checkpoint, "seed": seed, "group": recipe.method},
+                **{"evaluator": number.evaluator, "metric": number.metrics[0]},
+                **{"value": mean + offsets[seed, index], "n": 10_000, "limited": False},
+                **{"data": "cifar100: official", "protocol_id": "p", "fingerprint": "f"},
+                **{"dataset": "cifar100", "test_set": "cifar100", "note": "", "warning": ""},
+                "run": f"mini/{checkpoint}/{number.evaluator}",
+                **dict.fromkeys(AXES, np.nan),
+                **at,
+            }
+            yield checkpoint, encode(named), row
 
 
-@pytest.mark.usefixtures("here", "one_figure")
-def test_a_study_without_such_runs_names_the_commands_that_make_them(capsys):
-    assert exit_code(["paper", "claims", "nowhere", "--no-cost"]) == 2
-    assert "there is no study nowhere" in capsys.readouterr().err
-    assert exit_code(["batch", "paper/table-13", "--small", "--limit", "20"]) == 0
-    capsys.readouterr()
-    assert exit_code(["paper", "claims", "paper-table-13-small", "--no-cost"]) == 0
-    output = capsys.readouterr().out
-    assert "note: small: digits stands for cifar100" in output
-    assert "nothing measured: run sdd-eval mask-variance CHECKPOINT" in output
-    assert "nothing measured: run sdd-eval corruption CHECKPOINT" in output
+def study(*groups, noise=0.004, start=MINIATURE):
+    """Return the results table and the sides of a study of (fields, means, seeds)."""
+    rows, recipes = [], {}
+    for index, (fields, means, seeds) in enumerate(groups):
+        recipe = dataclasses.replace(start, **fields)
+        for checkpoint, encoded, row in rows_of(recipe, means, seeds, noise, index + 1):
+            recipes[checkpoint] = [encoded]
+            rows.append(row)
+    columns = [name for name in rows[0] if name not in AXES] + AXES
+    return pandas.DataFrame(rows, columns=columns), {"mini": StudySides(recipes)}
 
 
-def network(seed, share, names=("fog", "snow"), n=400):
-    """Return correctness flags; the difficulty of the images is the same for all networks."""
-    difficulty = np.random.default_rng(0).random(n)
-    noise = np.random.default_rng(seed).normal(0, 0.05, (n, 5))
-    right = difficulty[:, None] + noise < share
-    cells = (
-        Array("correct", right, ("images", "severity"), {"corruption": name}) for name in names
+def verdicts(*groups, **more):
+    """Return the judgement of each claim by a synthetic study."""
+    evidence = collect_evidence(paper_claims(), *study(*groups, **more))
+    return {one.claim.id: one for one in decisive(judge(paper_claims(), evidence))}
+
+
+def everyone(sdd=BETTER, **others):
+    """Return all sides of the miniature study; baselines are as cross-entropy unless given."""
+    baselines = [({"method": name}, others.get(name, CE), 3) for name in OTHERS]
+    tuned = [(TUNED, others.get("tuned", CE), 5), ({**TUNED, **SDD}, others.get("both", sdd), 5)]
+    return [({}, CE, 5), (SDD, sdd, 5), *tuned, *baselines]
+
+
+def test_every_claim_has_an_identity_a_source_and_a_command():
+    assert len(CLAIMS) == len(paper_claims()) > 80
+    for claim in paper_claims():
+        assert "{" not in claim.sentence + claim.id + claim.refuted_by
+        assert claim.where
+        assert claim.refuted_by
+        assert claim.command.startswith("sdd-eval ")
+
+
+def test_the_printed_numbers_of_each_claim_are_those_of_the_paper():
+    printed = {name: claim.paper_values for name, claim in CLAIMS.items() if claim.printed}
+    assert len(printed) > 60
+    for name, (base, other) in printed.items():
+        assert other is not None, name
+        assert (base is None) == (CLAIMS[name].threshold is not None), name
+    values = {name: [n and round(n.value, 4) for n in pair] for name, pair in printed.items()}
+    assert values["accuracy"] == [0.748, 0.77]
+    assert values["with-dml-cifar100"] == [0.789, 0.788]
+    assert values["position-3"] == [0.757, 0.77]
+    assert values["over-dropout-equal_steps-cub200"] == [0.603, 0.666]
+    assert values["too-strong"] == [0.771, 0.6947]
+    assert values["assumption-1-half"] == [None, 0.653]
+    assert values["assumption-2-end"] == [0.2662, 0.1292]
+    assert values["detection-map50-7"] == [0.506, 0.528]
+
+
+def test_every_table_of_the_paper_has_a_claim():
+    assert {claim.printed.table for claim in paper_claims() if claim.printed} == set(range(1, 15))
+
+
+def test_a_gain_over_every_baseline_that_survives_the_checks_is_shown():
+    found = verdicts(*everyone())
+    for name in ("accuracy", "fgsm-cifar100", "corruption", "odin-auroc"):
+        assert found[name].verdict == "shown", name
+        assert found[name].missing == ()
+    assert found["accuracy"].evidence.scale == "miniature"
+    assert (
+        found["accuracy"].evidence.main.base.values
+        != found["accuracy"].evidence.of("baseline", "tuned weight decay")[0].base.values
     )
-    return Arrays([Array("correct", right[:, 0]), *cells])
+    assert found["over-dropout-standard-cifar100"].verdict == "shown"
 
 
-def test_a_large_lead_is_a_win_and_a_large_deficit_a_loss():
-    base = [network(seed, 0.5) for seed in (1, 2, 3)]
-    better = [network(seed, 0.6) for seed in (4, 5, 6)]
-    (won,) = corruption_differences(base, [better])
-    assert {name: change.verdict for name, change in won.items()} == {
-        "fog": "higher",
-        "snow": "higher",
+@pytest.mark.parametrize("baseline", ["tuned", *OTHERS])
+def test_a_gain_that_another_baseline_has_too_is_one_over_the_paper_s_baseline_only(baseline):
+    found = verdicts(*everyone(**{baseline: BETTER}))["accuracy"]
+    assert found.verdict == "shown against the paper's baseline only"
+    assert len(found.gone) == 1
+
+
+def test_without_any_other_baseline_a_gain_is_one_over_the_paper_s_baseline_only():
+    found = verdicts(({}, CE, 5), (SDD, BETTER, 5))["accuracy"]
+    assert (found.verdict, found.gone) == ("shown against the paper's baseline only", ())
+    assert "tuned weight decay" in found.missing
+
+
+def test_a_lower_error_that_temperature_scaling_removes_is_explained_by_confidence():
+    found = verdicts(*everyone({**BETTER, "ece_scaled": CE["ece_scaled"]}))["calibration"]
+    assert found.verdict == "explained by lower confidence"
+    assert found.gone == ("after temperature scaling of each side",)
+    assert found.missing == ("at equal mean confidence",)  # without stored logits
+
+
+@pytest.mark.parametrize(
+    ("gone", "verdict"),
+    [
+        (("pgd", "audit"), "explained by lower confidence"),
+        (("fgsm_fitted",), "explained by lower confidence"),
+        (("pgd",), "shown"),
+        (("audit",), "shown"),
+    ],
+)
+def test_a_gain_under_fgsm_must_survive_strong_attacks_and_the_fitted_temperature(gone, verdict):
+    sdd = {**BETTER, **{name: CE[name] for name in gone}}
+    assert verdicts(*everyone(sdd))["fgsm-cifar100"].verdict == verdict
+
+
+def test_a_difference_in_the_other_direction_contradicts_the_claim():
+    found = verdicts(*everyone({**BETTER, "accuracy": 0.40, "ece": 0.4}))
+    assert found["accuracy"].verdict == "contradicted"
+    assert found["calibration"].verdict == "contradicted"
+
+
+def test_no_difference_is_not_shown_and_names_the_seeds_that_would_decide():
+    found = verdicts(*everyone(CE), noise=0.02)["accuracy"]
+    assert found.verdict == "not shown"
+    assert 3 <= found.seeds_needed <= 50  # for the printed 2.2 points at a spread of about 2
+    assert found.detectable > 0.022
+    assert "seeds a side detect the printed difference" in judgement_record(found)["reason"]
+
+
+def test_two_seeds_never_show_a_claim():
+    found = verdicts(({}, CE, 2), (SDD, BETTER, 2))["accuracy"]
+    assert found.verdict == "not shown"
+    assert judgement_record(found)["reason"].startswith("2 of at least 3 seeds")
+
+
+def test_a_claim_without_networks_is_not_tested_and_names_the_command():
+    found = verdicts(*everyone())["imagenet-accuracy"]
+    assert (found.verdict, found.evidence) == ("not tested here", None)
+    assert judgement_record(found)["reason"] == "run sdd-eval batch paper/table-3"
+
+
+def test_a_claim_about_a_constant_and_one_about_two_numbers_of_the_same_networks():
+    gradients = {"p_assumption_1": 0.6, "assumption_2_r": 0.13, "kl_reverse_l1": 2.0}
+    recipe = dataclasses.replace(MINIATURE, **SDD)
+    results, sides = study((SDD, {"accuracy": 0.5}, 3))
+    rows = []
+    for index, (name, mean) in enumerate({**gradients, "assumption_2_r1": 0.27}.items()):
+        number = NUMBERS.get(name, CLAIMS["assumption-2-end"].against)
+        at = {axis: values[0] for axis, values in number.at.items()} | {"epoch": 60}
+        for seed in range(3):
+            template = results.iloc[0].to_dict() | {"checkpoint": f"1-seed{seed}", **at}
+            value = mean + 0.001 * (seed + index)
+            more = {"evaluator": "history", "metric": name, "value": value, "protocol_id": name}
+            rows.append(template | more)
+    frame = pandas.DataFrame(rows, columns=results.columns)
+    found = {
+        one.claim.id: one for one in judge(CLAIMS.values(), collect_evidence(
+            paper_claims(), frame, sides
+        ))
+    }  # fmt: skip
+    assert recipe.epochs == 60
+    assert found["assumption-1-end"].verdict == "shown"
+    assert found["assumption-2-end"].verdict == "shown"
+    assert found["assumption-1-half"].verdict == "not tested here"
+    assert found["gradient-size-end"].verdict == "not tested here"  # the forward norm is missing
+
+
+def test_holm_s_correction_is_over_all_claims_that_were_tested():
+    alone = [evidence_for("accuracy", [0.0, 0.01, 0.02], [0.035, 0.045, 0.06])]
+    others = [evidence_for(name, [0.0, 0.01, 0.02], [0.0, 0.01, 0.021]) for name in MANY]
+    (one,) = [j for j in judge(paper_claims(), alone) if j.claim.id == "accuracy"]
+    (many,) = [j for j in judge(paper_claims(), alone + others) if j.claim.id == "accuracy"]
+    assert one.verdict == "shown against the paper's baseline only"
+    assert many.verdict == "not shown"
+    assert (one.difference.family, many.difference.family) == (1, 1 + len(MANY))
+    assert many.difference.low == one.difference.low > 0
+
+
+MANY = ("corruption", "odin-auroc", "odin-aupr_in", "odin-aupr_out", "position-3", "hidden-layers")
+
+
+def evidence_for(name, base, other, *more):
+    """Return the evidence of a claim from the values of both sides."""
+    metric = CLAIMS[name].number.metrics[0]
+    main = Contrast("claim", "", metric, side(base), side(other))
+    return Evidence(name, "mini", "miniature", "CIFAR-100", (main, *more))
+
+
+def side(values):
+    return Side("group", tuple(f"c{i}" for i in range(len(values))), tuple(map(float, values)))
+
+
+def test_under_the_null_hypothesis_at_most_one_study_in_twenty_shows_anything():
+    """1,000 simulated studies of 12 claims, with every baseline and check, and no effect."""
+    generator = np.random.default_rng(0)
+    names = ("accuracy", "calibration", "fgsm-cifar100", *MANY, "mask-variance", "weight-0.1")
+    names += ("both-over-forward-cifar100",)
+    shown = any_verdict = 0
+    for _ in range(1000):
+        values = generator.normal(size=(len(names), 2, 4)).tolist()
+        drawn = zip(names, values, strict=True)
+        evidence = [evidence_for(name, *of_both) for name, of_both in drawn]
+        found = {one.verdict for one in judge(paper_claims(), evidence)}
+        any_verdict += bool(found - {"not shown", "not tested here"})
+        shown += any(verdict.startswith(("shown", "explained")) for verdict in found)
+    assert shown <= 50
+    assert 10 <= any_verdict <= 80  # the test is two-sided, and neither blind nor liberal
+
+
+def test_the_same_conditions_hold_on_both_sides():
+    results, sides = study(({}, CE, 3), (SDD, BETTER, 3))
+    other_protocol = results["checkpoint"].str.startswith("2-")
+    results.loc[other_protocol, "protocol_id"] = "q"
+    assert collect_evidence(paper_claims(), results, sides) == []
+
+
+def test_sides_differ_in_nothing_that_the_claim_does_not_name():
+    found = verdicts(({}, CE, 3), ({**SDD, "epochs": 100}, BETTER, 3))
+    assert found["accuracy"].verdict == "not tested here"
+
+
+def test_evaluations_of_other_test_sets_and_excluded_rows_are_ignored():
+    results, sides = study(({}, CE, 3), (SDD, BETTER, 3))
+    results["note"] = np.where(results["metric"] == "ece", "excluded", "")
+    results.loc[results["metric"] == "mca", "test_set"] = "cifar10"
+    measured = {one.claim for one in collect_evidence(paper_claims(), results, sides)}
+    assert "accuracy" in measured
+    assert not {"calibration", "corruption"} & measured
+
+
+def test_the_study_nearest_to_the_paper_s_size_decides():
+    names = ("miniature", "full size", "small")
+    evidence = [dataclasses.replace(evidence_for("accuracy", [0.1, 0.11, 0.12], [0.5, 0.51, 0.52]),
+                                    scale=scale, study=scale) for scale in names]  # fmt: skip
+    judged = judge(paper_claims(), evidence)
+    assert len([one for one in judged if one.claim.id == "accuracy"]) == 3
+    decided = {one.claim.id: one for one in decisive(judged)}
+    assert decided["accuracy"].evidence.scale == "full size"
+
+
+def test_the_paper_s_network_and_epochs_make_a_study_full_size():
+    found = verdicts(({}, CE, 3), (SDD, BETTER, 3), start=Recipe())
+    assert found["accuracy"].evidence.scale == "full size"
+    short = verdicts(({}, CE, 3), (SDD, BETTER, 3), start=Recipe(epochs=15))
+    assert short["accuracy"].evidence.scale == "miniature"
+
+
+def test_verdicts_follow_from_the_written_evidence_and_from_results_csv(tmp_path):
+    results, sides = study(*everyone(tuned=BETTER))
+    evidence = collect_evidence(paper_claims(), results, sides)
+    expected = [one.verdict for one in judge(paper_claims(), evidence)]
+    (tmp_path / "evidence.csv").write_text(to_csv(evidence_frame(evidence)), encoding="utf-8")
+    stored = read_evidence(pandas.read_csv(tmp_path / "evidence.csv"))
+    assert [one.verdict for one in judge(paper_claims(), stored)] == expected
+    (tmp_path / "results.csv").write_text(to_csv(results), encoding="utf-8")
+    again = collect_evidence(paper_claims(), pandas.read_csv(tmp_path / "results.csv"), sides)
+    assert [one.verdict for one in judge(paper_claims(), again)] == expected
+    with pytest.raises(InputError, match="columns of the evidence"):
+        read_evidence(results)
+
+
+def logits(confidence_scale, seed, n=2000):
+    """Return the arrays of a network whose accuracy is .6, and how sure it is."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(10, size=n)
+    values = generator.normal(size=(n, 10))
+    values[np.arange(n), labels] += 2.0
+    return Arrays([
+        Array("logits", np.float32(confidence_scale * values), ("images", "classes")),
+        Array("labels", labels),
+    ])  # fmt: skip
+
+
+def test_at_equal_confidence_a_network_that_is_only_less_sure_has_no_lower_error():
+    base, other = [logits(8.0, seed) for seed in (1, 2)], [logits(2.0, seed) for seed in (3, 4)]
+    plain = [ece(*confidence_and_correct(a["logits"], a["labels"])) for a in (*base, *other)]
+    assert min(plain[:2]) > 3 * max(plain[2:])
+    equal, unchanged = errors_at_equal_confidence(base, other, 10)
+    assert unchanged == pytest.approx(plain[2:])
+    assert equal == pytest.approx(unchanged, abs=0.02)
+
+
+def test_the_temperature_of_a_confidence_reaches_it():
+    arrays = logits(8.0, 1)
+    temperature = temperature_of_confidence(arrays["logits"], arrays["labels"], 0.5)
+    scaled = np.float64(arrays["logits"]) / temperature
+    assert confidence_and_correct(scaled, arrays["labels"])[0].mean() == pytest.approx(0.5)
+    assert temperature_of_confidence(arrays["logits"], arrays["labels"], 1.0) == 0.05
+
+
+def test_stored_logits_give_the_check_at_equal_confidence():
+    results, sides = study(*everyone())
+    runs = results[results["metric"] == "ece"]["run"].unique()
+    arrays = {
+        run: logits(2.0 if run.startswith("mini/2-") else 8.0, i) for i, run in enumerate(runs)
     }
-    assert won["fog"].value == pytest.approx(0.1, abs=0.02)
-    assert won["fog"].low < won["fog"].value < won["fog"].high
-    assert corruption_differences(better, [base])[0]["fog"].verdict == "lower"
-    alike = [network(seed, 0.5) for seed in (7, 8, 9)]
-    assert corruption_differences(base, [alike])[0]["fog"].verdict == "not distinguishable"
+    evidence = collect_evidence(paper_claims(), results, sides, arrays)
+    found = {one.claim.id: one for one in judge(paper_claims(), evidence)}["calibration"]
+    assert found.missing == ()
+    assert found.gone == ("at equal mean confidence",)
+    assert found.verdict == "explained by lower confidence"
 
 
-def test_a_lead_that_is_not_significant_after_adjustment_is_not_a_win():
-    """The p-value of a difference is adjusted over all corruptions and groups."""
-    base = [network(seed, 0.5, ["fog"]) for seed in (1, 2, 3)]
-    leads = {4: 0.02, 5: 0.04, 6: 0.05}
-    better = [network(seed, 0.5 + lead, ["fog"]) for seed, lead in leads.items()]
-    alone = corruption_differences(base, [better])[0]["fog"]
-    assert alone.verdict == "higher"
-    many = corruption_differences(base, [better] * 8)
-    assert {group["fog"].verdict for group in many} == {"not distinguishable"}
-    assert many[0]["fog"].low == alone.low > 0
-
-
-def test_pairing_images_narrows_the_interval():
-    one, other = network(1, 0.5), network(2, 0.52)
-    fog = corruption_differences([one], [[other]])[0]["fog"]
-    unpaired = 2 * 1.96 * (2 * 0.25 / 400) ** 0.5
-    assert fog.high - fog.low < unpaired / 3
-    assert fog.verdict == "higher"
-
-
-def test_a_corruption_with_a_missing_severity_is_left_out():
-    half = network(1, 0.5) | Arrays(missing={"snow": ["", "", "", "cut short", ""]})
-    assert [*corruption_differences([half], [[network(2, 0.5)]])[0]] == ["fog"]
-
-
-def test_networks_without_common_corruptions_or_images_are_refused():
-    with pytest.raises(InputError, match="no corruption in common"):
-        corruption_differences([network(1, 0.5, ["fog"])], [[network(2, 0.5, ["snow"])]])
-    with pytest.raises(InputError, match="different images"):
-        corruption_differences([network(1, 0.5)], [[network(2, 0.5, n=40)]])
-    with pytest.raises(InputError, match="no network"):
-        corruption_differences([], [[network(2, 0.5)]])
+def test_the_json_and_the_latex_have_every_tested_claim():
+    evidence = collect_evidence(paper_claims(), *study(*everyone()))
+    judged = judge(paper_claims(), evidence)
+    content = json.loads(json.dumps([judgement_record(one) for one in judged], allow_nan=False))
+    accuracy = next(record for record in content if record["id"] == "accuracy")
+    assert accuracy["verdict"] == "shown"
+    assert accuracy["low"] < accuracy["difference"] < accuracy["high"]
+    assert accuracy["base_n"] == accuracy["other_n"] == 5
+    latex = claims_latex(claim_rows(judged, decisive(judged)))
+    assert latex.count(r"\\") > len(evidence)
+    assert "74.8 $\\to$ 77.0" in latex
+    assert latex.isascii()

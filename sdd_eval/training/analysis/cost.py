@@ -27,11 +27,13 @@ class Cost:
     """The cost of one recipe.
 
     `memory` is in bytes: on a GPU the peak that torch allocated, on a CPU what a step keeps, which
-    is parameters, gradients, momentum and everything saved for the backward pass.
+    is parameters, gradients, momentum and everything saved for the backward pass. `rates` are the
+    images per second of each turn.
     """
 
     recipe: Recipe
     images_per_second: float
+    rates: tuple[float, ...]
     memory: int
     memory_is: str
     trained_parameters: int
@@ -62,6 +64,7 @@ def measure_costs(
         Cost(
             recipe=subject.recipe,
             images_per_second=statistics.median(measured),
+            rates=tuple(measured),
             memory=bytes_used,
             memory_is="peak allocated" if where.type == "cuda" else "kept by a step",
             trained_parameters=_size(subject.objective),

@@ -1,0 +1,336 @@
+"""What studies measured for each claim: the numbers of both sides, seed by seed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from sdd_eval.arrays import Arrays
+from sdd_eval.errors import InputError
+from sdd_eval.metrics.names import display_name
+from sdd_eval.paper.claims import Claim, Number, Pair
+from sdd_eval.paper.comparison import Row, RowsByMetric, rows_by_metric
+from sdd_eval.paper.equal_confidence import errors_at_equal_confidence
+from sdd_eval.paper.sides import Group, Scale, StudySides, same, scale_of, side_pairs
+from sdd_eval.statistics.seeds import Difference, difference
+
+if TYPE_CHECKING:
+    import pandas
+
+    from sdd_eval.training.analysis.cost import Cost
+
+Kind = Literal["claim", "baseline", "check"]
+#: Columns in which the rows of both sides agree.
+_CONDITIONS = ("dataset", "n", "limited", "data", "protocol_id", "fingerprint")
+
+
+@dataclass(frozen=True)
+class Side:
+    """The values of a number, one a network, and the networks' names and common label."""
+
+    label: str
+    checkpoints: tuple[str, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A number of both sides."""
+
+    kind: Kind
+    name: str
+    metric: str
+    base: Side
+    other: Side
+
+    @cached_property
+    def difference(self) -> Difference:
+        """Welch's difference of the means over seeds, other minus base.
+
+        A constant base has a variance of 0, which makes it the one-sample t test.
+        """
+        return difference(self.base.values, self.other.values)
+
+    @property
+    def seeds(self) -> int:
+        """The number of networks of the smaller side."""
+        return min(len(self.base.values), len(self.other.values))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one study measured for one claim.
+
+    Attributes:
+        claim: the claim's id.
+        study, scale, setting: where it was measured, and on which test set and network.
+        contrasts: the claim's own, then those of its baselines and checks that were measured.
+    """
+
+    claim: str
+    study: str
+    scale: Scale
+    setting: str
+    contrasts: tuple[Contrast, ...]
+
+    @property
+    def main(self) -> Contrast:
+        """The contrast of the claim itself."""
+        return self.contrasts[0]
+
+    def of(self, kind: Kind, name: str) -> tuple[Contrast, ...]:
+        """Return the contrasts of a baseline or a check; none if it was not measured."""
+        return tuple(one for one in self.contrasts if (one.kind, one.name) == (kind, name))
+
+
+@dataclass(frozen=True)
+class _Study:
+    """The rows and the sides of a study, and the arrays of its runs."""
+
+    name: str
+    rows: RowsByMetric
+    sides: StudySides
+    arrays: Mapping[str, Arrays] = field(default_factory=dict)
+
+
+def collect_evidence(
+    claims: Sequence[Claim],
+    results: pandas.DataFrame,
+    studies: Mapping[str, StudySides],
+    arrays: Mapping[str, Arrays] | None = None,
+) -> list[Evidence]:
+    """Return the evidence for each claim in each study that measured both of its sides.
+
+    `results` is the table of `results.csv`; `arrays`, by its column `run`, are needed for the
+    error at equal mean confidence only. Of several groups of checkpoints that fit a side, the
+    pair with the most seeds is taken. Both sides are measured on the same images by the same
+    protocol, and their recipes differ in nothing that the claim does not name.
+    """
+    numbers = [number for claim in claims for number in _numbers(claim)]
+    known = {(number.evaluator, metric) for number in numbers for metric in number.metrics}
+    found = []
+    for name, sides in studies.items():
+        rows = rows_by_metric(results[results["study"] == name], known)
+        study = _Study(name, rows, sides, arrays or {})
+        found += [one for claim in claims if (one := _evidence(claim, study)) is not None]
+    return found
+
+
+def _numbers(claim: Claim) -> Iterator[Number]:
+    yield claim.number
+    if claim.against is not None:
+        yield claim.against
+    yield from itertools.chain.from_iterable(claim.checks.values())
+
+
+def _evidence(claim: Claim, study: _Study) -> Evidence | None:
+    """Return what a study measured for a claim; None if a side is missing."""
+    best = _best_contrast(claim, claim.pair, claim.number, "claim", "", study)
+    if best is None:
+        return None
+    main, other = best
+    contrasts = [main]
+    for name, pair in claim.baselines.items():
+        found = _best_contrast(claim, pair, claim.number, "baseline", name, study, other.shared)
+        contrasts += [found[0]] if found else []
+    for name, numbers in claim.checks.items():
+        for number in numbers:
+            found = _best_contrast(claim, claim.pair, number, "check", name, study, other.shared)
+            contrasts += [found[0]] if found else []
+    setting = f"{display_name(other.recipe['dataset'])}, {display_name(other.recipe['arch'])}"
+    scale = scale_of(claim, other, study.sides)
+    return Evidence(claim.id, study.name, scale, setting, tuple(contrasts))
+
+
+def _best_contrast(
+    claim: Claim,
+    pair: Pair,
+    number: Number,
+    kind: Kind,
+    name: str,
+    study: _Study,
+    shared: str = "",
+) -> tuple[Contrast, Group] | None:
+    """Return the contrast with the most seeds, and its other side; None if there is none."""
+    candidates = []
+    for base, other in side_pairs(claim, pair, study.sides, shared):
+        rows = _rows_of_sides(claim, number, base, other, study)
+        if rows is not None:
+            contrast = _contrast(claim, number, kind, name, rows, study.arrays)
+            candidates += [(contrast, other)] if contrast is not None else []
+    return max(candidates, key=lambda pair: pair[0].seeds, default=None)
+
+
+def _contrast(
+    claim: Claim,
+    number: Number,
+    kind: Kind,
+    name: str,
+    rows: tuple[Sequence[Row], Sequence[Row]],
+    arrays: Mapping[str, Arrays],
+) -> Contrast | None:
+    base, other = rows
+    if number.equal_confidence:
+        logits = [[arrays.get(row["run"], Arrays()) for row in side] for side in rows]
+        if not all("logits" in one for side in logits for one in side):
+            return None
+        values = errors_at_equal_confidence(logits[0], logits[1], number.at["bins"][0])
+        sides = [_side(side, own) for side, own in zip(rows, values, strict=True)]
+    elif claim.threshold is not None:
+        constant = Side(f"{claim.threshold:g}", (), (claim.threshold,) * len(other))
+        sides = [constant, _side(other)]
+    else:
+        sides = [_side(base), _side(other)]
+    return Contrast(kind, name, other[0]["metric"], *sides)
+
+
+def _side(rows: Sequence[Row], values: Iterable[float] | None = None) -> Side:
+    measured = (row["value"] for row in rows) if values is None else values
+    names = tuple(str(row["checkpoint"]) for row in rows)
+    return Side(str(rows[0]["group"]), names, tuple(map(float, measured)))
+
+
+def _rows_of_sides(
+    claim: Claim, number: Number, base: Group | None, other: Group, study: _Study
+) -> tuple[list[Row], list[Row]] | None:
+    """Return the rows of both sides, one a seed, under their best common conditions.
+
+    Of the accepted metrics and axes the first that both sides have are taken, of several conditions
+    those with the most seeds.
+    """
+    against = claim.against if number is claim.number and claim.against else number
+    of_other = _rows_by_conditions(claim, number, other, study)
+    of_base = of_other if base is None else _rows_by_conditions(claim, against, base, study)
+    one_protocol = against is number
+    pairs = [
+        (rank, -min(len(first), len(second)), first, second)
+        for (rank, conditions), second in of_other.items()
+        for (base_rank, base_conditions), first in of_base.items()
+        if rank == base_rank and (conditions == base_conditions or not one_protocol)
+    ]
+    if not pairs:
+        return None
+    _, _, first, second = min(pairs, key=lambda pair: pair[:2])
+    return list(first.values()), list(second.values())
+
+
+def _rows_by_conditions(
+    claim: Claim, number: Number, group: Group, study: _Study
+) -> dict[tuple[tuple[int, ...], str], dict[int, Row]]:
+    """Return a group's rows of a number by seed, by rank of metric and axes, and by conditions."""
+    test_set = study.sides.names.get(claim.data, claim.data)
+    epochs = int(group.recipe["epochs"])
+    moments = {"start": 0, "half": epochs // 2, "end": epochs}
+    accepted = dict(number.at)
+    if "when" in accepted.get("epoch", ()):
+        accepted["epoch"] = (moments[claim.when],)
+    found: dict[tuple[tuple[int, ...], str], dict[int, Row]] = {}
+    for index, name in enumerate(number.metrics):
+        for at, rows in study.rows.get((number.evaluator, name), {}).items():
+            rank = _rank(dict(at), accepted, study.sides.names)
+            if rank is None:
+                continue
+            for row in rows:
+                if row["checkpoint"] in group.seeds and row["test_set"] == test_set:
+                    conditions = str([row.get(column) for column in _CONDITIONS])
+                    seeds = found.setdefault(((index, *rank), conditions), {})
+                    seeds.setdefault(group.seeds[row["checkpoint"]], row)
+    return found
+
+
+def _rank(
+    at: Mapping[str, Any], accepted: Mapping[str, Sequence[Any]], names: Mapping[str, str]
+) -> tuple[int, ...] | None:
+    """Return the position of each axis's value among those accepted; None if one is not."""
+    if at.keys() != accepted.keys():
+        return None
+    ranks = []
+    for axis, values in accepted.items():
+        position = next((i for i, v in enumerate(values) if same(at[axis], names.get(v, v))), None)
+        if position is None:
+            return None
+        ranks.append(position)
+    return tuple(ranks)
+
+
+def cost_evidence(claims: Sequence[Claim], costs: Sequence[Cost]) -> list[Evidence]:
+    """Return the evidence for the claims about cost; a turn of the measurement counts as a seed."""
+    found = []
+    for claim in claims:
+        if claim.number.evaluator != "cost":
+            continue
+        sides = [_cost_side(claim, fields, costs) for fields in (claim.pair.base, claim.pair.other)]
+        if all(side.values for side in sides):
+            contrast = Contrast("claim", "", claim.number.metrics[0], *sides)
+            setting = f"{display_name(costs[0].recipe.arch)}, {costs[0].recipe.batch_size} a batch"
+            found.append(Evidence(claim.id, "this machine", "timed now", setting, (contrast,)))
+    return found
+
+
+def _cost_side(claim: Claim, side: Mapping[str, Any], costs: Sequence[Cost]) -> Side:
+    method, weight = side.get("method", ("ce",))[0], side.get("sd_dropout", (0.0,))[0]
+    for cost in costs:
+        if (cost.recipe.method, cost.recipe.sd_dropout) == (method, weight):
+            of_turns = claim.number.metrics[0] == "images_per_second"
+            values = cost.rates if of_turns else (float(cost.trained_parameters),)
+            label = display_name(method) + (" + SD-Dropout" if weight else "")
+            return Side(label, (), values)
+    return Side("", (), ())
+
+
+#: The columns of the table of evidence.
+COLUMNS = (
+    *("claim", "study", "scale", "setting", "kind", "name", "metric", "side", "label"),
+    *("checkpoint", "value"),
+)
+
+
+def evidence_frame(evidence: Sequence[Evidence]) -> pandas.DataFrame:
+    """Return the evidence as a table, one row a value."""
+    import pandas
+
+    rows = [
+        (
+            *(one.claim, one.study, one.scale, one.setting),
+            *(contrast.kind, contrast.name, contrast.metric, name, side.label),
+            *(checkpoint, value),
+        )
+        for one in evidence
+        for contrast in one.contrasts
+        for name, side in (("base", contrast.base), ("other", contrast.other))
+        for checkpoint, value in itertools.zip_longest(side.checkpoints, side.values, fillvalue="")
+    ]
+    frame: pandas.DataFrame = pandas.DataFrame(rows, columns=COLUMNS, dtype=object)
+    return frame
+
+
+def read_evidence(frame: pandas.DataFrame) -> list[Evidence]:
+    """Return the evidence of a table that `evidence_frame` made; InputError for another table."""
+    if tuple(frame.columns) != COLUMNS:
+        raise InputError(f"the columns of the evidence must be {', '.join(COLUMNS)}")
+    rows = frame.astype(object).fillna("").to_dict("records")
+    found = []
+    for (claim, study, scale, setting), members in itertools.groupby(
+        rows, lambda row: tuple(row[column] for column in COLUMNS[:4])
+    ):
+        contrasts = [
+            _read_contrast(list(of_contrast), *names)
+            for names, of_contrast in itertools.groupby(
+                members, lambda row: (row["kind"], row["name"], row["metric"])
+            )
+        ]
+        found.append(Evidence(claim, study, scale, setting, tuple(contrasts)))
+    return found
+
+
+def _read_contrast(rows: Sequence[Row], kind: Kind, name: str, metric: str) -> Contrast:
+    sides = []
+    for side in ("base", "other"):
+        own = [row for row in rows if row["side"] == side]
+        names = tuple(str(row["checkpoint"]) for row in own if row["checkpoint"])
+        values = tuple(float(row["value"]) for row in own)
+        sides.append(Side(str(own[0]["label"]) if own else "", names, values))
+    return Contrast(kind, name, metric, *sides)

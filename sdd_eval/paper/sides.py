@@ -1,0 +1,180 @@
+"""The sides of a claim in a study: checkpoints that differ in nothing but their seed."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sdd_eval.paper.claims import Claim, Pair, Values
+from sdd_eval.paper.comparison import Recipe, default_options
+from sdd_eval.records import DETECTOR, encode
+from sdd_eval.records import Recipe as RecipeRecord
+from sdd_eval.store import key_of
+from sdd_eval.studies import StudyRecord
+
+Scale = Literal["full size", "miniature", "small", "timed now"]
+
+#: Fields of a recipe that a side names; both sides agree in all others.
+FIELDS = (
+    *("method", "method_options", "sd_dropout", "drop_rate", "temperature", "direction"),
+    *("position", "hidden_layers", "weight_decay"),
+)
+#: Of these, the fields that only configure SD-Dropout.
+_OF_SD_DROPOUT = ("drop_rate", "temperature", "direction", "position")
+#: Fields that do not set two groups of seeds apart.
+_NEUTRAL = ("seed", "probe_epochs", "probe_images")
+#: Prefix of the fields of a detector's backbone.
+_BACKBONE = "backbone_"
+_DEFAULTS: Mapping[str, Any] = encode(RecipeRecord())
+
+
+@dataclass(frozen=True)
+class Group:
+    """Checkpoints of one recipe, with their seeds.
+
+    `fields` are those of `FIELDS`, a detector's from its backbone; `shared` is a hash of the rest.
+    """
+
+    recipe: Recipe
+    fields: Recipe
+    shared: str
+    seeds: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class StudySides:
+    """The recipes of a study's checkpoints.
+
+    Attributes:
+        recipes: the recipes of each checkpoint; in a small study those that it stands for.
+        names: what stands for the paper's data sets and networks in a small study.
+        small: whether it is one, whose numbers only show that the software works.
+    """
+
+    recipes: Mapping[str, Sequence[Recipe]]
+    names: Mapping[str, str] = field(default_factory=dict)
+    small: bool = False
+
+    @functools.cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """All groups of seeds, in order of appearance."""
+        members: dict[str, tuple[Recipe, dict[str, int]]] = {}
+        for checkpoint, recipes in self.recipes.items():
+            for recipe in recipes:
+                complete = {**_DEFAULTS, **recipe}
+                fields = {n: v for n, v in complete.items() if not _is_neutral(n)}
+                known = members.setdefault(key_of(fields), (complete, {}))
+                known[1][checkpoint] = complete.get("seed") or 0
+        return tuple(_group(recipe, seeds) for recipe, seeds in members.values())
+
+
+def study_sides(record: StudyRecord | None, recipes: Mapping[str, Recipe]) -> StudySides:
+    """Return the sides of a study from its record and the recipes of its runs by checkpoint.
+
+    Recipes that no run has, as of a study read from its tables, are those of the record.
+    """
+    known = {checkpoint: [recipe] for checkpoint, recipe in recipes.items()}
+    if record is None:
+        return StudySides(known)
+    represented = {name: list(each) for name, each in record.stands_for.items()}
+    all_recipes = {**known, **represented} if record.small else {**represented, **known}
+    return StudySides(all_recipes, record.names, record.small)
+
+
+def scale_of(claim: Claim, group: Group, sides: StudySides) -> Scale:
+    """Return how far the networks are from those of the paper."""
+    if sides.small:
+        return "small"
+    recipe = group.recipe
+    paper_s = _backbone_arch(recipe).removeprefix("torchvision:") == claim.network
+    whole = recipe.get("images_per_class") is None and recipe.get("epochs") == claim.epochs
+    return "full size" if paper_s and whole else "miniature"
+
+
+def side_pairs(
+    claim: Claim, pair: Pair, sides: StudySides, shared: str = ""
+) -> Iterator[tuple[Group | None, Group]]:
+    """Yield each base and other of a claim's network and data that agree in all further fields.
+
+    The base is None for a claim about a constant. With `shared`, only sides of that hash.
+    """
+    candidates = [group for group in sides.groups if _is_of_claim(claim, group)]
+    bases = [group for group in candidates if matches(pair.base, group)]
+    for other in candidates:
+        if matches(pair.other, other) and shared in ("", other.shared):
+            if claim.threshold is not None:
+                yield None, other
+                continue
+            for base in bases:
+                if base.shared == other.shared:
+                    yield base, other
+
+
+def matches(side: Values, group: Group) -> bool:
+    """Return whether a group has the fields of a side, and the paper's values of all others."""
+    without = not group.fields["sd_dropout"]
+    names = [name for name in FIELDS if not (without and name in _OF_SD_DROPOUT)]
+    return all(_field_matches(name, side.get(name), group.fields) for name in names)
+
+
+def same(value: Any, accepted: Any) -> bool:
+    """Return whether a value is the accepted one; numbers may be text, and be rounded.
+
+    >>> same("0.2", 0.2), same(1, True), same("fitted", 1.0)
+    (True, True, False)
+    """
+    if accepted is True:
+        return bool(value)
+    try:
+        return math.isclose(float(value), float(accepted), rel_tol=1e-8)
+    except (TypeError, ValueError):
+        return bool(value == accepted)
+
+
+def _group(recipe: Recipe, seeds: Mapping[str, int]) -> Group:
+    prefix = _BACKBONE if _is_detector(recipe) else ""
+    fields = {name: recipe.get(prefix + name, _DEFAULTS[name]) for name in FIELDS}
+    named = {prefix + name for name in FIELDS}
+    rest = {n: v for n, v in recipe.items() if n not in named and not _is_neutral(n)}
+    return Group(recipe, fields, key_of(rest), seeds)
+
+
+def _is_neutral(name: str) -> bool:
+    return name.removeprefix(_BACKBONE) in _NEUTRAL or name in ("backbone", "backbone_sha256")
+
+
+def _is_detector(recipe: Recipe) -> bool:
+    return str(recipe.get("arch")).startswith(DETECTOR)
+
+
+def _backbone_arch(recipe: Recipe) -> str:
+    return str(recipe.get("arch")).removeprefix(DETECTOR)
+
+
+def _is_of_claim(claim: Claim, group: Group) -> bool:
+    """Return whether a group has the claim's data and network, or a stand-in of the latter."""
+    recipe = group.recipe
+    arch = _backbone_arch(recipe).removeprefix("torchvision:")
+    of_schedule = not claim.detector or recipe.get("epochs") == claim.epochs
+    known = arch in (claim.network, *claim.stand_ins) and recipe.get("dataset") == claim.data
+    return known and claim.detector == _is_detector(recipe) and of_schedule
+
+
+def _field_matches(name: str, accepted: Iterable[Any] | None, fields: Recipe) -> bool:
+    """Return whether a field is accepted; without accepted values it is as in the paper."""
+    if name == "method_options":
+        return _options_match(accepted, fields)
+    values = (_DEFAULTS[name],) if accepted is None else accepted
+    return any(same(fields[name], value) for value in values)
+
+
+def _options_match(variants: Iterable[Any] | None, fields: Recipe) -> bool:
+    """Return whether a method has its default options, but for a `variant` that is accepted."""
+    defaults = default_options(str(fields["method"]))
+    options = {**defaults, **(fields["method_options"] or {})}
+    if variants is not None and options.pop("variant", None) not in variants:
+        return False
+    return all(defaults.get(name, value) == value for name, value in options.items())

@@ -1,0 +1,171 @@
+"""The rules by which evidence becomes a verdict on a claim."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+from sdd_eval.paper.claims import Claim
+from sdd_eval.paper.evidence import Contrast, Evidence
+from sdd_eval.statistics.seeds import (
+    MIN_SEEDS,
+    Difference,
+    adjust,
+    minimum_detectable_difference,
+    required_seeds,
+)
+
+Verdict = Literal[
+    "shown",
+    "shown against the paper's baseline only",
+    "explained by lower confidence",
+    "contradicted",
+    "not shown",
+    "not tested here",
+]
+VERDICTS: tuple[Verdict, ...] = Verdict.__args__  # type: ignore[attr-defined]
+#: Studies nearer to the paper's size decide before others.
+_SCALES = ("full size", "timed now", "miniature", "small")
+
+
+_UNKNOWN = Difference(math.nan, math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict on a claim in one study.
+
+    Attributes:
+        claim, evidence: the claim, and what the study measured; None if nothing.
+        verdict: the verdict.
+        difference: other minus base, with the p-value adjusted over all tested claims.
+        gone: names of the baselines and checks of which the claim does not hold.
+        missing: names of those that were not measured with three seeds a side.
+    """
+
+    claim: Claim
+    evidence: Evidence | None
+    verdict: Verdict
+    difference: Difference = _UNKNOWN
+    gone: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def printed_difference(self) -> float:
+        """The paper's difference; NaN if it printed none."""
+        base, other = self.claim.paper_values
+        first = self.claim.threshold if base is None else base.value
+        return math.nan if other is None or first is None else other.value - first
+
+    @cached_property
+    def detectable(self) -> float:
+        """The smallest difference that these seeds detect with a power of 80 %; NaN if unknown."""
+        if self.evidence is None:
+            return math.nan
+        main = self.evidence.main
+        return minimum_detectable_difference(main.base.values, main.other.values)
+
+    @cached_property
+    def seeds_needed(self) -> int | None:
+        """The seeds a side that detect the printed, or else the observed, difference.
+
+        The printed one only if it is in the claimed direction. None if unknown or beyond a million.
+        """
+        if self.evidence is None or self.claim.direction == "equal":
+            return None
+        main, printed = self.evidence.main, self.printed_difference
+        change = printed if printed * self.claim.sign > 0 else main.difference.value
+        needed = required_seeds(main.base.values, main.other.values, change)
+        return None if needed is None else max(needed, MIN_SEEDS)
+
+
+def judge(claims: Sequence[Claim], evidence: Sequence[Evidence]) -> list[Judgement]:
+    """Return the verdict on each claim in each study, in the order of the claims.
+
+    p-values are adjusted by Holm's method over all claims that were tested in any of the studies
+    with at least three seeds a side. A claim without evidence is judged once, as not tested.
+    """
+    found = {claim.id: [one for one in evidence if one.claim == claim.id] for claim in claims}
+    tested = [(claim, one) for claim in claims for one in found[claim.id]]
+    differences = adjust([_testable(claim, one) for claim, one in tested])
+    judged: dict[str, list[Judgement]] = {claim.id: [] for claim in claims}
+    for (claim, one), change in zip(tested, differences, strict=True):
+        judged[claim.id].append(_judge(claim, one, change))
+    return [
+        one
+        for claim in claims
+        for one in judged[claim.id] or [Judgement(claim, None, "not tested here")]
+    ]
+
+
+def decisive(judgements: Iterable[Judgement]) -> list[Judgement]:
+    """Return the judgement of each claim by the study nearest to the paper's size."""
+    best: dict[str, Judgement] = {}
+    for one in judgements:
+        present = best.setdefault(one.claim.id, one)
+        if distance(one) < distance(present):
+            best[one.claim.id] = one
+    return list(best.values())
+
+
+def distance(judgement: Judgement) -> int:
+    """Return how far the study is from the paper's size, as a rank."""
+    evidence = judgement.evidence
+    return len(_SCALES) if evidence is None else _SCALES.index(evidence.scale)
+
+
+def counts(judgements: Sequence[Judgement]) -> Mapping[Verdict, int]:
+    """Return how many of the judgements have each verdict."""
+    verdicts = [one.verdict for one in judgements]
+    return {verdict: verdicts.count(verdict) for verdict in VERDICTS}
+
+
+def holds(claim: Claim, contrast: Contrast) -> bool:
+    """Whether an interval of 95 % excludes 0 in the claimed direction."""
+    change = contrast.difference if claim.sign > 0 else contrast.difference.reversed
+    return change.low > 0
+
+
+def _testable(claim: Claim, evidence: Evidence) -> Difference:
+    """Return the claim's difference; without a p-value if it has too few seeds for a verdict."""
+    change = evidence.main.difference
+    few = evidence.main.seeds < MIN_SEEDS or claim.direction == "equal"
+    return replace(change, p=math.nan) if few else change
+
+
+def _judge(claim: Claim, evidence: Evidence, change: Difference) -> Judgement:
+    """Return the verdict on a claim by the rules, the first that applies."""
+    if claim.direction == "equal":
+        main = evidence.main
+        equal = {*main.base.values} == {*main.other.values}
+        return Judgement(claim, evidence, "shown" if equal else "contradicted", change)
+    if change.verdict not in ("higher", "lower"):
+        return Judgement(claim, evidence, "not shown", change)
+    if change.value * claim.sign < 0:
+        return Judgement(claim, evidence, "contradicted", change)
+    gone_checks, missing_checks = _failures(claim, evidence, "check", claim.checks)
+    gone, missing = _failures(claim, evidence, "baseline", claim.baselines)
+    all_gone, all_missing = (*gone_checks, *gone), (*missing_checks, *missing)
+    verdict: Verdict = "shown"
+    if gone_checks:
+        verdict = "explained by lower confidence"
+    elif gone or (missing and len(missing) == len(claim.baselines)):
+        verdict = "shown against the paper's baseline only"
+    return Judgement(claim, evidence, verdict, change, all_gone, all_missing)
+
+
+def _failures(
+    claim: Claim, evidence: Evidence, kind: Literal["check", "baseline"], names: Iterable[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of which the claim holds in no number, and those that were not measured."""
+    gone, missing = [], []
+    for name in names:
+        contrasts = [one for one in evidence.of(kind, name) if one.seeds >= MIN_SEEDS]
+        if not contrasts:
+            missing.append(name)
+        elif not any(holds(claim, one) for one in contrasts):
+            gone.append(name)
+    return tuple(gone), tuple(missing)
