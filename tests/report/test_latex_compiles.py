@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import pytest
 
 from sdd_eval.comparison.compare import compare
 from sdd_eval.metrics.formatting import escaped
 from sdd_eval.paper import compare_with_paper
+from sdd_eval.records import Run
 from sdd_eval.report.drawing import draw
 from sdd_eval.report.latex import layout
 from sdd_eval.report.latex.files import table_files
@@ -99,13 +101,26 @@ def networks(synthetic: ModuleType, kind: str) -> Iterator[object]:
             yield dataclasses.replace(synthetic.network(0, 7, method=f"z {name}"), name=f"s{index}")
 
 
+def with_intervals(run: Run) -> Run:
+    """Return a run whose fractions have intervals."""
+    measurements = (
+        msgspec.structs.replace(m, low=m.value - 0.05, high=m.value + 0.05, level=0.95)
+        if m.unit == "fraction" and m.low is None
+        else m
+        for m in run.measurements
+    )
+    return dataclasses.replace(run, measurements=tuple(measurements))
+
+
 @pytest.mark.parametrize("kind", ["two", "single", "many", "nasty"])
 def test_everything_fits_two_columns(kind: str, synthetic: ModuleType, tmp_path: Path) -> None:
     nets = [*networks(synthetic, kind)]
-    runs = [make(net) for net in nets for make in synthetic.MAKERS.values()]
+    runs = [with_intervals(make(net)) for net in nets for make in synthetic.MAKERS.values()]
     study = synthetic.write_study(tmp_path / "study", runs)
     folder = write_report(study, figures=False).parent
     body = inputs(folder)
+    single = kind in ("single", "nasty")
+    assert ("intervals" in (folder / "tables" / "headline.tex").read_text()) == single
     for width, preamble in PREAMBLES.items():
         log = log_of(folder, body, preamble)
         assert f"column {width}." in log

@@ -85,6 +85,18 @@ def test_names_of_any_length_are_broken_until_the_table_fits(name: str, environm
         assert sum(widths) + 6 * (len(widths) - 1) <= ENVIRONMENTS[environment]
 
 
+def test_intervals_stand_below_the_numbers_where_columns_are_narrow() -> None:
+    cell = TexCell("97.1", bold=True, interval="[96.0, 98.0]")
+    few, many = (
+        table_tex(TexTable("t", "All", "x.", "", ("ECE",) * n, (TexSection("", (row,)),)))
+        for n in (2, 4)
+        for row in [TexRow("CE", (cell,) * n)]
+    )
+    assert r"CE & \textbf{97.1} [96.0, 98.0] & " in few
+    assert r"{@{}r@{}}\textbf{97.1}\\{}[96.0, 98.0]\end{tabular}" in many
+    assert many.count(r"\toprule") == 1
+
+
 def test_a_long_table_is_split_into_floats_that_fit_a_page() -> None:
     text = table_tex(table([f"metric {row}" for row in range(100)], ["CE"]))
     floats = text.split(r"\begin{table}")[1:]

@@ -20,7 +20,7 @@ Number = tuple[HeadlineColumn, HeadlineCell]
 
 
 def tex_cell(number: Number | None) -> TexCell:
-    """Return mean and standard deviation over seeds; of a single network, its interval below."""
+    """Return mean and standard deviation over seeds; of a single network, its interval."""
     if number is None:
         return TexCell(MISSING)
     column, cell = number
@@ -28,7 +28,7 @@ def tex_cell(number: Number | None) -> TexCell:
     low, high = (format_number(column.entry, end) for end in cell.intervals[0][:2])
     interval = "" if len(cell.values) > 1 or MISSING in (low, high) else f"[{low}, {high}]"
     sign = "†" if cell.mark == "best network" else ""
-    return TexCell(text, bool(cell.mark), sign, interval)
+    return TexCell(text, bool(cell.mark), sign, interval=interval)
 
 
 def title(column: HeadlineColumn) -> str:
@@ -42,8 +42,9 @@ def details(numbers: Sequence[Number]) -> str:
     The numbers are all measured ones.
     """
     columns = list({id(column): column for column, _ in numbers}.values())
-    spread = _spread([cell for _, cell in numbers])
-    what = f"{spread} on {_images(numbers)}, {in_percent(columns)}"
+    cells = [cell for _, cell in numbers]
+    parts = [f"{_seeds(cells)} on {_images(numbers)}", _intervals(cells), in_percent(columns)]
+    what = ", ".join(filter(None, parts))
     return "; ".join([what, *_settings(columns)]) + "."
 
 
@@ -59,16 +60,22 @@ def _settings(columns: Sequence[HeadlineColumn]) -> list[str]:
     return [f"{', '.join(dict.fromkeys(own))}: {text}" for text, own in titles.items() if text]
 
 
-def _spread(cells: Sequence[HeadlineCell]) -> str:
+def _seeds(cells: Sequence[HeadlineCell]) -> str:
+    """Return what the numbers are, and over how many seeds."""
     seeds = sorted({len(cell.values) for cell in cells})
-    known = [one for cell in cells for one in cell.intervals if len(cell.values) == 1]
-    levels = sorted({f"{100 * level:g} %" for low, _, level in known if not math.isnan(low)})
-    intervals = f"{' or '.join(levels)} interval in brackets" if levels else ""
-    if seeds[-1] <= 1:
-        return f"one network each{intervals and f', {intervals}'}"
+    if seeds[-1] == 1:
+        return "one network each"
     counts = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    single = f" (of one network its {intervals})" if intervals else ""
-    return f"mean ± standard deviation over {counts} seeds{single}"
+    return f"mean ± standard deviation over {counts} seeds"
+
+
+def _intervals(cells: Sequence[HeadlineCell]) -> str:
+    """Return which intervals stand in brackets; empty if there are none."""
+    single = [cell for cell in cells if len(cell.values) == 1]
+    known = [one for cell in single for one in cell.intervals if not math.isnan(one[0])]
+    levels = sorted({f"{100 * level:g} %" for _, _, level in known})
+    whose = "" if len(single) == len(cells) else " of single networks"
+    return f"{' or '.join(levels)} intervals{whose} in brackets" if levels else ""
 
 
 def _images(numbers: Sequence[Number]) -> str:

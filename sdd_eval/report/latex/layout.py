@@ -31,11 +31,15 @@ LARGER = 1.25
 
 @dataclass(frozen=True)
 class TexCell:
-    """A cell as plain text: a number with a sign behind it, and a second line below."""
+    """A cell as plain text: a number with a sign behind it, then an interval, and a line below.
+
+    The interval stands below the number where the columns are narrow.
+    """
 
     text: str
     bold: bool = False
     sign: str = ""
+    interval: str = ""
     below: str = ""
 
 
@@ -88,13 +92,43 @@ class TexTable:
 
 
 @dataclass(frozen=True)
+class _Cells:
+    """How cells break: text to a width, and intervals to a line of their own if not `inline`."""
+
+    width: float
+    inline: bool
+
+    def lines(self, cell: TexCell) -> tuple[list[str], list[str]]:
+        """Return the lines of the number, and those after it; an inline interval is the first."""
+        after = [cell.interval] if cell.interval else []
+        return wrapped(cell.text + cell.sign, self.width), [*after, *filter(None, [cell.below])]
+
+    def measured(self, cell: TexCell) -> float:
+        """Return the width of a cell in points."""
+        lines, after = self.lines(cell)
+        widths = [text_width(line, bold=cell.bold) for line in lines]
+        if self.inline and cell.interval:
+            widths[-1] += text_width(f" {after.pop(0)}")
+        return max([*widths, *map(text_width, after)])
+
+    def tex(self, cell: TexCell) -> list[str]:
+        """Return the lines of a cell as LaTeX."""
+        lines, after = ([*map(escaped, part)] for part in self.lines(cell))
+        if cell.bold:
+            lines = [rf"\textbf{{{line}}}" for line in lines]
+        if self.inline and cell.interval:
+            lines[-1] += f" {after.pop(0).removeprefix('{}')}"
+        return [*lines, *after]
+
+
+@dataclass(frozen=True)
 class _Block:
-    """Columns, by index, that fit next to labels of a width; headings and cells as lines."""
+    """Columns, by index, that fit next to labels of a width, and how headings and cells break."""
 
     label: float
     columns: tuple[int, ...]
     headings: tuple[tuple[str, ...], ...]
-    cell: float
+    cells: _Cells
 
 
 def short_label(label: str, before: str) -> str:
@@ -131,19 +165,19 @@ def table_tex(table: TexTable, environment: str = "table") -> str:
 
 def _blocks(table: TexTable, width: float) -> list[_Block]:
     """Return the fewest blocks of columns that fit, with the widest labels that allow them."""
-    widths = itertools.product(CELLS, LABELS)
-    choices = [_arranged(table, width, label, cell) for cell, label in widths]
+    ways = [_Cells(cell, inline) for cell in CELLS for inline in (True, False)]
+    choices = [_arranged(table, width, label, cells) for cells in ways for label in LABELS]
     return min(filter(None, choices), key=len)
 
 
-def _arranged(table: TexTable, width: float, label: float, cell: float) -> list[_Block]:
+def _arranged(table: TexTable, width: float, label: float, way: _Cells) -> list[_Block]:
     """Return blocks of columns for labels and cells broken to given widths; none if too wide."""
     labels = [table.head, *(row.shown for section in table.sections for row in section.rows)]
     of_label = max(text_width(line) for text in labels for line in wrapped(text, label))
     headings, widths = [], [0.0]
     for index, title in enumerate(table.columns):
         cells = [row.cells[index] for section in table.sections for row in section.rows]
-        needed = max((_cell_width(one, cell) for one in cells), default=0.0)
+        needed = max(map(way.measured, cells), default=0.0)
         longest = max(map(text_width, unbroken(title)))
         headings.append((*wrapped(title, max(needed, min(longest, HEADING))),))
         widths.append(SPACE + max(needed, *(text_width(line) for line in headings[-1])))
@@ -153,7 +187,7 @@ def _arranged(table: TexTable, width: float, label: float, cell: float) -> list[
     shares = _shares(widths[1:], available, len(headings))
     even = _shares(widths[1:], available, math.ceil(len(headings) / len(shares)))
     shares = min(even, shares, key=len)
-    return [_Block(of_label, share, tuple(headings[i] for i in share), cell) for share in shares]
+    return [_Block(of_label, share, tuple(headings[i] for i in share), way) for share in shares]
 
 
 def _shares(widths: Sequence[float], available: float, most: int) -> list[tuple[int, ...]]:
@@ -167,19 +201,6 @@ def _shares(widths: Sequence[float], available: float, most: int) -> list[tuple[
         shares[-1].append(index)
         free -= width
     return [tuple(share) for share in shares]
-
-
-def _cell_width(cell: TexCell, width: float) -> float:
-    lines = wrapped(cell.text + cell.sign, width)
-    return max(*(text_width(line, bold=cell.bold) for line in lines), text_width(cell.below))
-
-
-def _cell_lines(cell: TexCell, width: float) -> list[str]:
-    """Return the lines of a cell as LaTeX."""
-    lines = [*map(escaped, wrapped(cell.text + cell.sign, width))]
-    if cell.bold:
-        lines = [rf"\textbf{{{line}}}" for line in lines]
-    return [*lines, *([escaped(cell.below)] if cell.below else [])]
 
 
 def _room(table: TexTable, width: float) -> int:
@@ -207,7 +228,7 @@ def _panels(table: TexTable, block: _Block, width: float, room: int) -> Iterator
         heading = [*map(escaped, wrapped(section.title, width))] if section.title else []
         new = True
         for row in section.rows:
-            lines = [_cell_lines(row.cells[index], block.cell) for index in block.columns]
+            lines = [block.cells.tex(row.cells[index]) for index in block.columns]
             label = _label(row.shown, block)
             rows = max(map(len, [label, *lines]))
             if body and used + rows + new * len(heading) > room - 2:
