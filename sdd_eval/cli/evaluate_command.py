@@ -68,7 +68,7 @@ class Data:
     """Evaluate on at most this many images of each set, a seeded subset balanced by class."""
     until: float | None = None
     """Evaluate on more and more images, until the 95 % half-width of each rate that summarises a
-    network is below this, as 0.005."""
+    network is below this, as 0.005; the same images for all checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ def run(arguments: Sequence[str]) -> int:
             raise InputError(f"--{name.replace('_', '-')} needs --logits FILE.npy")
     study = _study(flags, _checkpoints(flags, device))
     workspace = workspace_of(flags, study, device, flags.data.limit)
-    workspace = dataclasses.replace(workspace, until=_until(flags.data.until))
+    evaluated = tuple(dict.fromkeys(evaluation.checkpoint for evaluation in study.evaluations))
+    workspace = dataclasses.replace(workspace, until=_until(flags.data.until), compared=evaluated)
     planned = studies.plan(studies.jobs_of(study), workspace)
     blocked = [plan for plan in planned if plan.state == "blocked"]
     if flags.suite.evaluators or len(blocked) == len(planned):
@@ -123,8 +124,8 @@ def run(arguments: Sequence[str]) -> int:
     _refuse(plan for plan in blocked if _uses_named_data(plan, flags.data))
     notes = [f"note: {plan.job.label} is left out: {plan.note}" for plan in blocked]
     possible = [plan for plan in planned if plan.state != "blocked"]
-    names = dict.fromkeys(Path(evaluation.checkpoint).name for evaluation in study.evaluations)
-    options: Any = {"compared": tuple(names), "images": flags.output.images}
+    names = tuple(dict.fromkeys(Path(name).name for name in evaluated))
+    options: Any = {"compared": names, "images": flags.output.images}
     outcomes = run_planned(study, workspace, possible, **options)
     if flags.output.json:
         print(json.dumps(_document(study, workspace), indent=1, ensure_ascii=False))

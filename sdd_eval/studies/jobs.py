@@ -21,6 +21,8 @@ class Workspace:
     limit: int | None = None
     until: float | None = None
     """Half-width of rates below which an evaluation needs no more images; None uses all."""
+    compared: tuple[str, ...] = ()
+    """Checkpoints that are then evaluated on the same number of images."""
     command: str = ""
     cache: Path | None = None
     """Folder of cached logits and features; None for no cache."""

@@ -167,7 +167,8 @@ def _evaluated(
     """Evaluate a checkpoint, unless its run is stored."""
     checkpoint, request = workspace.checkpoints / work.checkpoint, request_of(work, workspace)
     if workspace.until is not None and work.task == CLASSIFICATION:
-        return evaluate_until(checkpoint, request, workspace.until, progress)
+        others = [workspace.checkpoints / name for name in workspace.compared]
+        return evaluate_until(checkpoint, request, workspace.until, progress, others)
     return evaluation.evaluate_checkpoint(checkpoint, request, progress)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from sdd_eval import studies
 from sdd_eval.cli import exit_code, terminal
+from sdd_eval.records import Run
 from sdd_eval.store import DamagedFile, read_run
 from sdd_eval.studies import precision, suites
 
@@ -68,6 +69,34 @@ def test_images_are_added_until_rates_are_as_precise_as_wanted(
         assert exit_code(command.split()) == 0
     (new,) = {*path.parent.glob("*.json")} - present
     assert read_run(new).n == pytest.approx(run.n, rel=0.2)
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_images_are_added_for_all_checkpoints_until_each_is_precise(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(precision, "FIRST", 50)
+    train = "train --dataset digits --arch small_cnn --standardisation digits --augmentation none"
+    assert exit_code([*train.split(), "--epochs", "6", "--name", "precise", "--quiet"]) == 0
+    command = f"evaluate precise {NAME} --evaluators accuracy --until 0.06"
+    for _ in range(2):
+        assert exit_code(command.split()) == 0
+        paths = [*here.glob("reports/default/runs/*/*.json")]
+        runs = {path.parent.name: read_run(path) for path in paths}
+        widths = {name: _width(run) for name, run in runs.items()}
+        assert len(paths) == 2
+        assert len({run.n for run in runs.values()}) == 1
+        assert widths["precise"] < widths[NAME] < 0.06
+    assert "2 already done" in capsys.readouterr().out
+    assert list(here.glob("reports/default/comparisons/*.csv"))
+
+
+def _width(run: Run) -> float:
+    """Return the half-width of the interval of accuracy."""
+    accuracy = run.measurements[0]
+    assert accuracy.low is not None
+    assert accuracy.high is not None
+    return (accuracy.high - accuracy.low) / 2
 
 
 @pytest.mark.usefixtures("one_figure")
