@@ -215,7 +215,7 @@ def run_planned(
             outcomes += _failure("compare", partial(compare, workspace.study), bar)
         studies.write_failures(workspace.study / FAILURES, outcomes)
         with bar.job("report", _SECONDS):
-            _report(images, workspace.study, bar)
+            _report(images and study.images, workspace.study, bar)
     return outcomes
 
 

@@ -34,13 +34,15 @@ class StudyRun:
 class RunCollection:
     """All runs of a report, and a message for each unreadable file.
 
-    `titles` are those of the studies, `columns` the metrics and methods of their LaTeX tables.
+    `titles` are those of the studies, `columns` the metrics and methods of their LaTeX tables,
+    and `images` whether each shows pictures of test images.
     """
 
     runs: tuple[StudyRun, ...]
     errors: tuple[str, ...] = ()
     titles: Mapping[str, str] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
+    images: bool = True
     without_arrays: tuple[str, ...] = ()
     """A message for each run whose file of arrays is incomplete, so that figures lack it."""
 
@@ -118,7 +120,9 @@ def read_runs(studies: Sequence[Path], progress: Progress | None = None) -> RunC
     titles = {name: record.title for name, record in records.items()}
     runs += _derived(runs)
     columns = dict.fromkeys(name for record in records.values() for name in record.columns)
-    return RunCollection(tuple(runs), tuple(errors), titles, tuple(columns), tuple(incomplete))
+    images = all(record.images for record in records.values())
+    facts = tuple(errors), titles, tuple(columns), images, tuple(incomplete)
+    return RunCollection(tuple(runs), *facts)
 
 
 def _with_whole_arrays(run: Run, path: Path, incomplete: list[str]) -> Run:

@@ -74,8 +74,9 @@ def write_report(
 
     The report is on one study folder or several, and in the folder `into`, by default the first of
     them. `style` is a matplotlib style file. Figures that have not changed are not drawn again;
-    without `figures` there are none, and without `images` no pictures. `columns` are the metrics
-    and methods of LaTeX tables, by default those that the studies' files name, else all.
+    without `figures` there are none, and without `images`, or if a study's file says so, no
+    pictures. `columns` are the metrics and methods of LaTeX tables, by default those that the
+    studies' files name, else all.
     Raise InputError if a folder is missing or has no readable run, if nothing has the name of a
     column, or the report cannot be written; the files of the old report are then unchanged.
     """
@@ -91,7 +92,7 @@ def write_report(
     numbers = paper_numbers(results, _stored(sections))
     names, known = columns or collection.columns, numbers.headline.rows
     chosen = selection(names, numbers.columns, known, skip_unknown=not columns)
-    cache = read_cache(folder / "figures")
+    cache, shown = read_cache(folder / "figures"), images and collection.images
     kinds = plugins.names("figures") if figures else ()
     single, failures = draw_figures(kinds, comparable, arrays, style, progress, cache)
     drawn = [
@@ -114,7 +115,7 @@ def write_report(
         paper=paper_rows(results, collection.runs),
         comparisons=[(section, _non_empty(of_pair)) for section, of_pair in compared],
         differences=_non_empty(differences),
-        pictures=picture_rows(comparable, collection, arrays) if images else None,
+        pictures=picture_rows(comparable, collection, arrays) if shown else None,
     )
     all_figures = [*single, *differences, *(one for of_pair, _ in drawn for one in of_pair)]
     tex = tex_files(numbers, chosen, comparable, protocols, content.paper)

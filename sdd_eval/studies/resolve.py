@@ -84,6 +84,7 @@ def _study(
         gates=gates,
         labels=(labels := _labels(file, [*trainings.values(), *detectors.values()])),
         columns=_columns(file, labels),
+        images=file.images,
         varied=varied(full for network in trainings.values() for full in network.stands_for),
         varied_of_detectors=varied(network.fields for network in detectors.values()),
     )

@@ -3,6 +3,7 @@
 name = "my-study"                   # name of its folder in the reports
 seeds = [0, 1, 2]                   # a single value may stand for a list of one
 columns = ["accuracy", "ece"]       # metrics and labels of methods in LaTeX tables; default: all
+images = false                      # no pictures of test images on the page; default: true
 [recipe]                            # fields of a recipe, for every training
 dataset = "cifar100"
 arch = "resnet18"
@@ -207,6 +208,7 @@ class StudyFile(Table, frozen=True, kw_only=True, rename=_WITH_DASHES):
     families: dict[str, tuple[str, ...]] = {}
     labels: dict[str, str] = {}
     columns: tuple[str, ...] = ()
+    images: bool = True
     small: Small | None = None
 
 

@@ -98,7 +98,8 @@ class Description:
 
     `names` are the small study's stand-ins for data sets and networks; `families` the families of
     hypotheses, each a list of EVALUATOR or EVALUATOR.METRIC; `labels` the names of checkpoints, or
-    of the methods they are seeds of, in reports; `columns` the metrics and methods of LaTeX tables.
+    of the methods they are seeds of, in reports; `columns` the metrics and methods of LaTeX tables;
+    `images` whether the page shows pictures of test images.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Description:
     gates: tuple[Gate, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
+    images: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,23 @@ def test_a_new_title_and_new_columns_are_in_the_report_without_new_runs(here, ca
 
 
 @pytest.mark.usefixtures("tiny")
+def test_a_study_file_leaves_pictures_out_of_the_page_without_new_runs(here):
+    page, text = here / "reports/tiny/index.html", (here / "study.toml").read_text()
+    assert exit_code(["batch", "study.toml", "--limit", "50"]) == 0
+    assert "data:image/png" in page.read_text()
+    first = files(here)
+    (here / "study.toml").write_text(f"images = false\n{text}")
+    for _ in range(2):
+        assert exit_code(["batch", "study.toml", "--limit", "50"]) == 0
+        assert "data:image/png" not in page.read_text()
+        written = page.stat().st_mtime_ns
+    assert exit_code(["report", "tiny"]) == 0
+    assert "data:image/png" not in page.read_text()
+    assert page.stat().st_mtime_ns > written
+    assert files(here) == first
+
+
+@pytest.mark.usefixtures("tiny")
 def test_a_dry_run_lists_the_jobs_and_writes_no_file(here, capsys):
     assert exit_code(["batch", "study.toml", "--dry-run"]) == 0
     output = capsys.readouterr().out

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 #: Text in right-to-left scripts does not need them.
 _BIDI = {code: f"[U+{code:04X}]" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 #: Why a page has no pictures.
-LEFT_OUT = "Pictures of test images were left out (--no-images)."
+LEFT_OUT = "Pictures of test images were left out by --no-images or a study file."
 NO_PICTURES = (
     "There are no pictures of test images: no run has stored any, as those of earlier versions and "
     "those of given logits."
