@@ -66,6 +66,7 @@ def test_groups_are_named_by_method_and_have_a_table_of_all_corruptions(over_see
     assert {len(corruptions.columns)} == {len(line) for line in corruptions.rows}
 
 
+@pytest.mark.filterwarnings("ignore::sdd_eval.store.DamagedFile")  # a record of pairs alone
 def test_pairs_with_the_same_methods_are_distinguished_by_architecture(synthetic, tmp_path):
     kinds = ("small_cnn", "wide_cnn")
     nets = {

@@ -263,7 +263,8 @@ def test_a_broken_study_record_does_not_end_the_report(
 ) -> None:
     study = synthetic.small_study(tmp_path / "study")
     (study / "study.json").write_text("{")
-    page = write_report(study).read_text()
+    with pytest.warns(store.DamagedFile, match=r"study\.json is not JSON"):
+        page = write_report(study).read_text()
     assert "study.json is not JSON" in page
     assert "<h1>Robustness and calibration: study</h1>" in page
 
