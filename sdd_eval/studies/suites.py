@@ -86,9 +86,12 @@ def suite_study(
         for checkpoint in checkpoints
         for step in selected
     ]
-    values: dict[str, Any] = {field.name: () for field in dataclasses.fields(Study)}
-    values |= {"name": name, "title": "", "small": False}
-    values |= {field: {} for field in ("names", "families", "labels")}
+    values: dict[str, Any] = {
+        field.name: ()
+        for field in dataclasses.fields(Study)
+        if field.default is field.default_factory is dataclasses.MISSING
+    }
+    values |= {"name": name, "title": "", "small": False, "names": {}, "families": {}}
     return Study(**values | {"evaluations": tuple(evaluations)})
 
 

@@ -14,6 +14,7 @@ from sdd_eval.cli import exit_code, terminal
 from sdd_eval.records import Run
 from sdd_eval.store import DamagedFile, read_run
 from sdd_eval.studies import precision, suites
+from sdd_eval.studies.study import read_study_record
 
 NAME = "digits-small_cnn-ce-seed0"
 
@@ -33,6 +34,18 @@ def test_quick_measures_a_checkpoint_and_writes_the_page(
     assert (here / "reports/default/index.html").is_file()
     assert exit_code(["evaluate", NAME, "--limit", "20"]) == 0
     assert "4 already done" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_the_page_has_pictures_unless_they_are_left_out(here: Path) -> None:
+    command = ["evaluate", NAME, "--limit", "60", "--evaluators", "accuracy"]
+    page = here / "reports/default/index.html"
+    for flags, shown in (([], True), (["--no-images"], False), ([], True)):
+        assert exit_code([*command, *flags]) == 0
+        assert ("data:image/png" in page.read_text()) == shown
+    record = read_study_record(here / "reports/default")
+    assert record is not None
+    assert record.images
 
 
 @pytest.mark.usefixtures("one_figure")

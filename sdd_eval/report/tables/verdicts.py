@@ -134,12 +134,12 @@ def _verdict_table(
     columns: Sequence[HeadlineColumn], groups: Sequence[HeadlineRow], leaderboard: bool = False
 ) -> VerdictTable:
     cells = zip(*(row.cells for row in groups), strict=True)
-    measured, missing = [], []
+    measured, missing = [], dict[str, list[str]]()
     for column, of_column in zip(columns, cells, strict=True):
         if any(cell.values for cell in of_column):
             measured.append(_verdict_row(column, groups, of_column))
         elif not of_column[0].reason.endswith("only"):  # a metric of another task
-            missing.append(f"{column.title} {of_column[0].reason}")
+            missing.setdefault(of_column[0].reason, []).append(column.title)
     first = measured[0].notes if len(measured) > 1 else ()
     shared = tuple(note for note in first if all(note in row.notes for row in measured))
     rows = tuple(
@@ -148,7 +148,8 @@ def _verdict_table(
     )
     remarks = tuple(_audit_remarks(groups))
     table = VerdictTable(tuple(groups), rows, shared, (), remarks, leaderboard)
-    further = [f"Further metrics: {'; '.join(missing)}."] if missing else []
+    texts = [f"{' and '.join(titles)} {reason}" for reason, titles in missing.items()]
+    further = [f"Further metrics: {'; '.join(texts)}."] if texts else []
     return replace(table, sentences=(*_sentences(table), *further))
 
 
