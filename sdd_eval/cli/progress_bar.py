@@ -163,6 +163,7 @@ class Overall(Bar):
         """Begin one of several jobs that run at the same time, on a row of its own."""
         row = next(row for row in itertools.count(1) if row not in self._running)
         self._running[row] = RunningJob(self, label, seconds, one_piece, row)
+        self._open()
         return self._running[row]
 
     def line(self) -> str:
