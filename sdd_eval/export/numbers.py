@@ -16,7 +16,7 @@ from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.figures.selection import as_dicts
 from sdd_eval.metrics.registry import metric
 from sdd_eval.report.runs import RunCollection, read_runs
-from sdd_eval.report.tables.groups import arch_of, recipe_of
+from sdd_eval.report.tables.groups import arch_of, used_recipe
 from sdd_eval.report.tables.results import axes_of, protocol_texts, tidy
 from sdd_eval.report.tables.sections import without_bins_and_severities
 from sdd_eval.report.tables.summary import usable
@@ -71,7 +71,7 @@ class CheckpointNumbers:
     def facts(self) -> dict[str, Any]:
         """The network, its weights' SHA-256, and its recipe, if that is known."""
         first = self.collection.runs[0]
-        recipe = {k: v for k, v in (recipe_of(first) or {}).items() if v not in (None, [], {})}
+        recipe = {k: v for k, v in used_recipe(first).items() if v not in (None, [], {})}
         values = (self.name, first.run.weights_sha256, arch_of(first))
         return {**recipe, **dict(zip(IDENTITY, values, strict=True))}
 

@@ -10,6 +10,7 @@ from typing import Any
 from sdd_eval.metrics.names import NAMES
 from sdd_eval.records import Recipe, encode
 from sdd_eval.report.runs import StudyRun
+from sdd_eval.training_options import TrainingOptions
 
 #: Fields of a recipe that only configure SD-Dropout.
 SD_DROPOUT = ("drop_rate", "temperature", "direction", "position")
@@ -17,12 +18,19 @@ SD_DROPOUT = ("drop_rate", "temperature", "direction", "position")
 #: Fields that have a column of their own or do not set two groups apart.
 _KNOWN = ("method", "sd_dropout", "dataset", "arch", "seed")
 _DEFAULTS: Mapping[str, Any] = encode(Recipe())
+_OPTIONS: Mapping[str, Any] = encode(TrainingOptions())
 
 
 def recipe_of(entry: StudyRun) -> Mapping[str, Any] | None:
     """Return the recipe of a run's checkpoint, new fields as defaults; None if imported."""
     recipe = entry.run.provenance.recipe
     return None if recipe is None else {**_DEFAULTS, **recipe}
+
+
+def used_recipe(entry: StudyRun) -> dict[str, Any]:
+    """Return `recipe_of` without the options that change nothing; empty if imported."""
+    recipe = recipe_of(entry) or {}
+    return {n: v for n, v in recipe.items() if n not in _OPTIONS or v != _OPTIONS[n]}
 
 
 def arch_of(entry: StudyRun) -> str | None:

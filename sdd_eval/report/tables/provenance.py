@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdd_eval.metrics.formatting import format_setting
 from sdd_eval.report.runs import StudyRun
-from sdd_eval.report.tables.groups import recipe_of
+from sdd_eval.report.tables.groups import used_recipe
 
 if TYPE_CHECKING:
     import pandas
@@ -139,7 +139,7 @@ def checkpoints(runs: Iterable[StudyRun], labels: Mapping[str, str]) -> list[Che
     """Return every checkpoint with its recipe; `labels` gives the group of each run."""
     rows: dict[tuple[str, str, str], CheckpointRow] = {}
     for entry in runs:
-        recipe = recipe_of(entry) or {}
+        recipe = used_recipe(entry)
         facts = tuple((name.replace("_", " "), format_setting(v)) for name, v in recipe.items())
         run, group = entry.run, labels[entry.name]
         key = (entry.study, run.checkpoint, run.weights_sha256)
