@@ -95,6 +95,24 @@ def _corruptions_of(resolved: catalogue.Dataset) -> tuple[str, ...]:
     return present_corruptions(resolved.root / resolved.plugin.folder)
 
 
+def absent_sets(
+    evaluator: Any, dataset: str | None, recipe: Recipe | DetectorRecipe, root: Path
+) -> list[str]:
+    """Return the data sets that an evaluation loads, without the training set, and that are absent.
+
+    A set is absent if it is not on disk, or no set of that name is known.
+    """
+    absent = []
+    for name in required_sets(evaluator, dataset, recipe.dataset, root):
+        if name != recipe.dataset:
+            try:
+                present = catalogue.dataset(name, root, task_of(evaluator)).present
+            except InputError:
+                present = False
+            absent += [] if present else [name]
+    return absent
+
+
 def required_sets(
     evaluator: Any, dataset: str | None, trained_on: str, root: Path
 ) -> Iterator[str]:

@@ -12,13 +12,13 @@ import msgspec
 from sdd_eval import comparison, plugins
 from sdd_eval.checkpoints.folder import find_folder
 from sdd_eval.errors import unknown_name
-from sdd_eval.evaluators.settings import loaded_names
+from sdd_eval.evaluators.settings import loaded_names, settings_that_load
 from sdd_eval.former_names import renamed_selector
 from sdd_eval.metrics import registry
 from sdd_eval.object_detection.recipe import DetectorRecipe
 from sdd_eval.records import CLASSIFICATION, OBJECT_DETECTION, Recipe, Task
 from sdd_eval.store import folder_name
-from sdd_eval.studies.checks import Lookup, check_evaluation
+from sdd_eval.studies.checks import Lookup, absent_sets, check_evaluation
 from sdd_eval.studies.comparisons import comparisons_of
 from sdd_eval.studies.grid import Ids, detectors_of, selection, trainings_of
 from sdd_eval.studies.schema import Evaluate, Small, StudyFile, read_study_file
@@ -66,6 +66,8 @@ def _study(
     families, gates = _families(file), tuple(_gates(file))
     trainings, ids = trainings_of(file, stand_in, seeds, lookup)
     detectors, ids = detectors_of(file, stand_in, trainings, ids, lookup)
+    networks = {**trainings, **detectors}
+    evaluations, left_out = _evaluations(file, stand_in, networks, ids, lookup)
     with file.location.errors_at("name"):
         name = folder_name("name", name)
     return Study(
@@ -73,12 +75,12 @@ def _study(
         title=file.title,
         tables=file.tables,
         figures=file.figures,
-        notes=(*file.notes, *stand_in.notes),
+        notes=(*file.notes, *stand_in.notes, *left_out),
         small=small,
         names=stand_in.names,
         trainings=tuple(trainings.values()),
         detectors=tuple(detectors.values()),
-        evaluations=_evaluations(file, stand_in, {**trainings, **detectors}, ids, lookup),
+        evaluations=evaluations,
         compare=comparisons_of(file, [*trainings.values(), *detectors.values()]),
         families=families,
         gates=gates,
@@ -193,8 +195,11 @@ def _evaluations(
     networks: Mapping[str, Training],
     ids: Ids,
     lookup: Lookup | None,
-) -> tuple[Evaluation, ...]:
-    """Return the evaluations, checkpoint by checkpoint, classifiers first."""
+) -> tuple[tuple[Evaluation, ...], tuple[str, ...]]:
+    """Return the evaluations, checkpoint by checkpoint, classifiers first.
+
+    The second value is a note for each optional one whose data are absent.
+    """
     names: dict[Task, list[str]] = {CLASSIFICATION: [], OBJECT_DETECTION: []}
     for name, network in networks.items():
         names[network.recipe.task].append(name)
@@ -203,19 +208,71 @@ def _evaluations(
     selected: dict[str, list[Evaluation]] = {n: [] for group in names.values() for n in group}
     if not selected:
         raise file.location.error("there is nothing to evaluate; add [[train]] or `checkpoints`")
+    notes: list[str] = []
     for table in file.evaluate:
-        of = selection(table, ids)
         for evaluation in _of_table(table, small):
-            candidates = names[evaluation.task]
-            evaluated = [name for name in dict.fromkeys(candidates) if of is None or name in of]
-            if not evaluated:
-                message = f"{evaluation.evaluator} evaluates {_NONE[evaluation.task]} here"
-                raise table.location.error(message, "of" if candidates else "evaluator")
+            evaluated = _evaluated(evaluation, table, names[evaluation.task], ids)
+            absent = _absent(evaluation, evaluated, networks, lookup) if table.optional else ""
+            if absent:
+                notes.append(f"{evaluation.evaluator} is left out: without {absent}")
+                continue
             if lookup is not None:
-                _check(evaluation, table, evaluated, networks, lookup)
+                _check(evaluation, table, evaluated, networks, ids, lookup)
             for name in evaluated:
-                selected[name].append(dataclasses.replace(evaluation, checkpoint=name))
-    return tuple(evaluation for group in selected.values() for evaluation in group)
+                settings = _with_partners(evaluation, name, networks, ids)
+                named = dataclasses.replace(evaluation, checkpoint=name, settings=settings)
+                selected[name].append(named)
+    return tuple(one for group in selected.values() for one in group), tuple(notes)
+
+
+def _evaluated(
+    evaluation: Evaluation, table: Evaluate, candidates: Sequence[str], ids: Ids
+) -> list[str]:
+    """Return the checkpoints that a table evaluates; raise InputError if there are none."""
+    of = selection(table, ids)
+    evaluated = [name for name in dict.fromkeys(candidates) if of is None or name in of]
+    if not evaluated:
+        message = f"{evaluation.evaluator} evaluates {_NONE[evaluation.task]} here"
+        raise table.location.error(message, "of" if candidates else "evaluator")
+    return evaluated
+
+
+def _absent(
+    evaluation: Evaluation,
+    names: Sequence[str],
+    networks: Mapping[str, Training],
+    lookup: Lookup | None,
+) -> str:
+    """Return the absent data sets of an evaluation in words; none without a lookup."""
+    if lookup is None:
+        return ""
+    evaluator = configured(evaluation.evaluator, evaluation.settings)
+    recipes = {r.dataset: r for name in names if name in networks for r in [networks[name].recipe]}
+    absent = [
+        name
+        for recipe in recipes.values()
+        for name in absent_sets(evaluator, evaluation.dataset, recipe, lookup.data_root)
+    ]
+    return ", ".join(dict.fromkeys(absent))
+
+
+def _with_partners(
+    evaluation: Evaluation, name: str, networks: Mapping[str, Training], ids: Ids
+) -> Mapping[str, Any]:
+    """Return the settings of an evaluation, with a checkpoint in place of an `id`.
+
+    It is the first checkpoint of the id with the seed of the evaluated one, else its first one.
+    """
+    evaluator, settings = configured(evaluation.evaluator, evaluation.settings), {}
+    for setting, kind in settings_that_load(evaluator).items():
+        given = getattr(evaluator, setting)
+        partners = ids.get(given) if kind == "checkpoint" and given else None
+        if partners:
+            members = [one for one in networks if one in partners]
+            seed = networks[name].recipe.seed if name in networks else None
+            same = [one for one in members if networks[one].recipe.seed == seed]
+            settings[setting] = (same or members)[0]
+    return {**evaluation.settings, **settings}
 
 
 _NONE: Mapping[Task, str] = {
@@ -229,6 +286,7 @@ def _check(
     table: Evaluate,
     names: Sequence[str],
     networks: Mapping[str, Training],
+    ids: Ids,
     lookup: Lookup,
 ) -> None:
     """Raise InputError, with the line, if the networks of these names cannot be evaluated so."""
@@ -239,7 +297,8 @@ def _check(
         for recipe in distinct.values():
             check_evaluation(evaluator, evaluation.dataset, recipe, lookup)
         for name, kind in loaded_names(evaluator).items():
-            if kind in ("checkpoint", "run") and name and name not in networks:
+            known = name in networks or (kind == "checkpoint" and name in ids)
+            if kind in ("checkpoint", "run") and name and not known:
                 find_folder(name, lookup.checkpoints)
 
 

@@ -133,6 +133,7 @@ class Evaluate(Table, frozen=True, kw_only=True):
     dataset: tuple[str, ...] = ()
     limit: Annotated[int, Meta(ge=1)] | None = None
     of: Names | None = None
+    optional: bool = False
 
 
 class Compare(Table, frozen=True, kw_only=True):

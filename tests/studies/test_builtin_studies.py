@@ -83,7 +83,7 @@ def test_the_study_file_of_the_documentation_is_valid(tmp_path):
 @pytest.mark.parametrize("name", builtin_names())
 def test_only_studies_that_try_values_have_a_selection(name):
     tried = {
-        "paper/miniature": ("direction", "weight_decay"),
+        "paper/miniature": ("sd_dropout", "direction", "position", "weight_decay"),
         "paper/table-9": ("direction",),
         "paper/table-12": ("position",),
         "paper/table-14": ("sd_dropout", "drop_rate"),

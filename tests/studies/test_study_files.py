@@ -5,11 +5,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
 from sdd_eval.studies.grid import checkpoint_name
+from sdd_eval.studies.jobs import jobs_of
 from sdd_eval.studies.ray_engine import _device
 from sdd_eval.studies.resolve import read_study
 from sdd_eval.studies.run import record_of
@@ -92,6 +94,69 @@ settings = { epsilon = 0.1, variants = ["pixel"] }
         *((other, "accuracy"), (other, "calibration")),
     ]
     assert study.evaluations[2].settings == {"epsilon": 0.1, "variants": ["pixel"]}
+
+
+def test_an_optional_evaluation_is_left_out_with_a_note_where_a_data_set_is_absent(
+    study_file, recipe, lookup
+):
+    table = """
+[[train]]
+[[evaluate]]
+evaluator = ["odin", "mask_variance"]
+optional = OPTIONAL
+settings = { outliers = ["uniform", "my_scenes"] }
+[[evaluate]]
+evaluator = "accuracy"
+"""
+    path = study_file(recipe + table.replace("OPTIONAL", "true"))
+    study = read_study(path, lookup=lookup)
+    assert [one.evaluator for one in study.evaluations] == ["accuracy"]
+    assert study.notes == (
+        "odin is left out: without my_scenes",
+        "mask_variance is left out: without my_scenes",
+    )
+    images = lookup.data_root / "my_scenes"
+    images.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(images / "one.png")
+    present = read_study(path, lookup=lookup)
+    assert [one.evaluator for one in present.evaluations] == ["odin", "mask_variance", "accuracy"]
+    assert present.notes == ()
+    (images / "one.png").unlink()
+    images.rmdir()
+    with pytest.raises(InputError, match="my_scenes"):
+        read_study(study_file(recipe + table.replace("OPTIONAL", "false")), lookup=lookup)
+
+
+def test_a_setting_that_names_a_checkpoint_may_name_the_id_of_trainings(study_file, recipe, lookup):
+    path = study_file(
+        "seeds = [0, 1]\nshort_names = true\n"
+        + recipe
+        + """
+[[train]]
+id = "plain"
+[[train]]
+sd_dropout = 1.0
+id = "sdd"
+[[train]]
+sd_dropout = 1.0
+method = "ls"
+seeds = [5]
+id = "other"
+[[evaluate]]
+evaluator = "attack"
+of = ["sdd", "other"]
+settings = { audit = true, transfer_from = "plain" }
+"""
+    )
+    study = read_study(path, lookup=lookup)
+    sources = {one.checkpoint: one.settings["transfer_from"] for one in study.evaluations}
+    assert sources == {
+        "digits-small_cnn-ce-sdd1-seed0": "digits-small_cnn-ce-seed0",
+        "digits-small_cnn-ce-sdd1-seed1": "digits-small_cnn-ce-seed1",
+        "digits-small_cnn-ls-sdd1-seed5": "digits-small_cnn-ce-seed0",
+    }
+    evaluations = [job for job in jobs_of(study) if job.label.startswith("attack")]
+    assert all(f"train {sources[job.checkpoint]}" in job.needs for job in evaluations)
 
 
 def test_the_small_study_replaces_names_and_epochs_and_records_the_originals(study_file):
