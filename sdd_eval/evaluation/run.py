@@ -65,15 +65,6 @@ def run(
             arrays = Arrays.of(evaluator.collect(subject))
     measurements = inputs.score(arrays)
     seconds = time.perf_counter() - start + (partial_results.seconds if partial_results else 0)
-    cache, card = getattr(subject, "cache", None), checkpoint.card
-    if cache:
-        counts = len(cache.hits), len(cache.misses)
-        _LOGGER.info(
-            "  outputs of %d sets of images read from %s, of %d computed",
-            counts[0],
-            cache.folder,
-            counts[1],
-        )
     return Run(
         checkpoint=checkpoint.name,
         weights_sha256=checkpoint.weights_sha256,
@@ -86,31 +77,55 @@ def run(
         n=len(subject.indices()),
         measurements=measurements,
         provenance=RunProvenance(
-            recipe=flattened_recipe(card) if detects else encode(card.recipe),
-            backbone=card.provenance.backbone,
-            model=encode(checkpoint.spec),
-            class_names=card.provenance.class_names,
-            data=_data_provenance(inputs.data, inputs.sets),
-            networks=_networks(inputs) or None,
-            folding=None if detects else _folding(checkpoint),
-            recalled=list(cache.hits) if cache else None,
-            scored_against=inputs.scored_against,
-            tf32=request.tf32,
+            **_network_provenance(checkpoint, inputs, detects=detects),
+            **_request_provenance(request),
+            recalled=_recalled(getattr(subject, "cache", None)),
             warnings=warnings or None,
-            outputs=request.outputs if request.outputs == PROBABILITIES else None,
-            resizing=card.provenance.resizing,
             resumed=(partial_results.resumed or None) if partial_results else None,
             versions=versions(),
             machine=machine(),
-            **device_and_threads(request.device),
-            batch_size=request.batch_size,
-            seed=request.seed,
             seconds=round(seconds, 3),
-            command=request.command or None,
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         ),
         arrays=arrays,
     )
+
+
+def _network_provenance(checkpoint: Checkpoint, inputs: Inputs, *, detects: bool) -> dict[str, Any]:
+    """Return what was evaluated: the network, the images, and what they were compared with."""
+    card = checkpoint.card
+    return {
+        "recipe": flattened_recipe(card) if detects else encode(card.recipe),
+        "backbone": card.provenance.backbone,
+        "model": encode(checkpoint.spec),
+        "class_names": card.provenance.class_names,
+        "resizing": card.provenance.resizing,
+        "folding": None if detects else _folding(checkpoint),
+        "data": _data_provenance(inputs.data, inputs.sets),
+        "networks": _networks(inputs) or None,
+        "scored_against": inputs.scored_against,
+    }
+
+
+def _request_provenance(request: Request) -> dict[str, Any]:
+    """Return how the evaluation was requested to run."""
+    return {
+        "tf32": request.tf32,
+        "outputs": request.outputs if request.outputs == PROBABILITIES else None,
+        **device_and_threads(request.device),
+        "batch_size": request.batch_size,
+        "seed": request.seed,
+        "command": request.command or None,
+    }
+
+
+def _recalled(cache: OutputFiles | None) -> list[Any] | None:
+    """Return which outputs were read from the cache instead of computed, and log how many."""
+    if cache is None:
+        return None
+    text = "  outputs of %d sets of images read from %s, of %d computed"
+    _LOGGER.info(text, len(cache.hits), cache.folder, len(cache.misses))
+    return list(cache.hits)
 
 
 def _prepared(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sdd_eval import plugins, store
@@ -27,7 +28,7 @@ from sdd_eval.report.latex.layout import table_tex
 from sdd_eval.report.latex.selection import selection
 from sdd_eval.report.page.page import LEFT_OUT, PageContent, render_page
 from sdd_eval.report.publish import publish, recover
-from sdd_eval.report.runs import read_runs
+from sdd_eval.report.runs import RunCollection, read_runs
 from sdd_eval.report.tables.comparisons import (
     ComparisonSection,
     compared_protocols,
@@ -39,8 +40,8 @@ from sdd_eval.report.tables.paper_comparison import paper_rows
 from sdd_eval.report.tables.pictures import picture_rows
 from sdd_eval.report.tables.provenance import runs_table
 from sdd_eval.report.tables.results import interval_texts, protocol_texts, text_table, tidy
-from sdd_eval.report.tables.summary import comparable_results, summarise
-from sdd_eval.report.tables.verdicts import verdict_tables
+from sdd_eval.report.tables.summary import ComparableResults, comparable_results, summarise
+from sdd_eval.report.tables.verdicts import VerdictTable, verdict_tables
 from sdd_eval.studies.study import RECORD as STUDY_RECORD
 from sdd_eval.version import __version__
 
@@ -92,36 +93,69 @@ def write_report(
     numbers = paper_numbers(results, _stored(sections))
     names, known = columns or collection.columns, numbers.headline.rows
     chosen = selection(names, numbers.columns, known, skip_unknown=not columns)
-    cache, shown = read_cache(folder / "figures"), images and collection.images
-    kinds = plugins.names("figures") if figures else ()
-    single, failures = draw_figures(kinds, comparable, arrays, style, progress, cache)
-    drawn = [
-        draw_comparison(entry, comparable, arrays, style, cache) if figures else ([], [])
-        for entry in sections
-    ]
     tables = verdict_tables(numbers.headline)
-    differences = draw_verdicts(tables, style, cache) if figures else []
-    compared = list(zip(sections, (of_pair for of_pair, _ in drawn), strict=True))
+    drawn = _Figures()
+    if figures:
+        drawn = _draw(folder, comparable, collection, sections, tables, style, progress)
+    shown = images and collection.images
     content = PageContent(
         title=collection.title,
         collection=collection,
         results=results,
         protocols=protocols,
         comparable=comparable,
-        figures=_non_empty(single),
-        failures=[*warnings, *failures, *(text for _, failed in drawn for text in failed)],
+        figures=_non_empty(drawn.single),
+        failures=[*warnings, *drawn.failures],
         headline=numbers.headline,
         tables=tables,
         paper=paper_rows(results, collection.runs),
-        comparisons=[(section, _non_empty(of_pair)) for section, of_pair in compared],
-        differences=_non_empty(differences),
+        comparisons=[
+            (section, _non_empty(drawn.compared.get(position, ())))
+            for position, section in enumerate(sections)
+        ],
+        differences=_non_empty(drawn.differences),
         pictures=picture_rows(comparable, collection, arrays) if shown else None,
     )
-    all_figures = [*single, *differences, *(one for of_pair, _ in drawn for one in of_pair)]
     tex = tex_files(numbers, chosen, comparable, protocols, content.paper)
-    files = _text_files(content, tex) | _figure_files(all_figures)
+    files = _text_files(content, tex) | _figure_files(drawn.all)
     publish(folder, files, _obsolete(folder, files))
     return folder / "index.html"
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """The figures of a report, those of a comparison by its position, and why some failed."""
+
+    single: Sequence[ReportFigure] = ()
+    differences: Sequence[ReportFigure] = ()
+    compared: Mapping[int, Sequence[ReportFigure]] = field(default_factory=dict)
+    failures: Sequence[str] = ()
+
+    @property
+    def all(self) -> list[ReportFigure]:
+        """Return all figures."""
+        compared = (figure for figures in self.compared.values() for figure in figures)
+        return [*self.single, *self.differences, *compared]
+
+
+def _draw(
+    folder: Path,
+    comparable: Sequence[ComparableResults],
+    collection: RunCollection,
+    sections: Sequence[ComparisonSection],
+    tables: Sequence[VerdictTable],
+    style: Path | None,
+    progress: Progress,
+) -> _Figures:
+    """Draw every figure of a report that is not in the folder already."""
+    arrays, cache = collection.arrays, read_cache(folder / "figures")
+    names = plugins.names("figures")
+    single, failures = draw_figures(names, comparable, arrays, style, progress, cache)
+    compared = {}
+    for position, section in enumerate(sections):
+        compared[position], failed = draw_comparison(section, comparable, arrays, style, cache)
+        failures = [*failures, *failed]
+    return _Figures(single, draw_verdicts(tables, style, cache), compared, failures)
 
 
 def _stored(sections: Sequence[ComparisonSection]) -> dict[str, list[ComparisonSet]]:
