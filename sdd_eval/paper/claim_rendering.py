@@ -126,9 +126,9 @@ def _seeds_text(judgement: Judgement) -> str:
     needed = judgement.seeds_needed
     if needed is None:
         return f"no number of seeds detects {what} difference"
-    if needed <= seeds:
-        return f"these seeds detect {what} difference with a power of 80 %"
-    return f"{needed:,} seeds a side detect {what} difference with a power of 80 %"
+    unit = "repetitions" if judgement.evidence.scale == "timed now" else "seeds"
+    many = f"these {unit}" if needed <= seeds else f"{needed:,} {unit} a side"
+    return f"{many} detect {what} difference with a power of 80 %"
 
 
 def _measured(judgement: Judgement) -> Measured:

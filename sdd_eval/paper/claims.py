@@ -168,9 +168,16 @@ def _combinations(table: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _title(value: Any) -> str:
-    """Return a value as people write it in a sentence."""
-    known = built_in().get(str(value))
-    return known.phrase if known else NAMES.get(value) or display_name(value)
+    """Return a value as people write it within a sentence.
+
+    >>> [_title(value) for value in ("cs_kd", "forward", "auroc", "resnet34", 0.5)]
+    ['CS-KD', 'forward', 'AUROC', 'ResNet-34', '0.5']
+    """
+    text = str(value)
+    if known := built_in().get(text):
+        return known.phrase
+    words, name = text.replace("_", " "), display_name(text)
+    return words if name.lower() == words and text not in NAMES else name
 
 
 def _filled(value: Any, names: Mapping[str, Any]) -> Any:

@@ -35,7 +35,7 @@ _DEFAULTS: Mapping[str, Any] = encode(RecipeRecord())
 class Group:
     """Checkpoints of one recipe, with their seeds.
 
-    `fields` are those of `FIELDS`, a detector's from its backbone; `shared` is a hash of the rest.
+    `fields` are those of `FIELDS`; `shared` is a hash of the rest.
     """
 
     recipe: Recipe
@@ -135,10 +135,8 @@ def same(value: Any, accepted: Any) -> bool:
 
 
 def _group(recipe: Recipe, seeds: Mapping[str, int]) -> Group:
-    prefix = _BACKBONE if _is_detector(recipe) else ""
-    fields = {name: recipe.get(prefix + name, _DEFAULTS[name]) for name in FIELDS}
-    named = {prefix + name for name in FIELDS}
-    rest = {n: v for n, v in recipe.items() if n not in named and not _is_neutral(n)}
+    fields = {name: recipe[name] for name in FIELDS}
+    rest = {n: v for n, v in recipe.items() if n not in FIELDS and not _is_neutral(n)}
     return Group(recipe, fields, key_of(rest), seeds)
 
 

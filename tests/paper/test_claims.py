@@ -24,10 +24,13 @@ from sdd_eval.paper.evidence import (
     evidence_frame,
     read_evidence,
 )
-from sdd_eval.paper.sides import StudySides
+from sdd_eval.paper.sides import StudySides, scale_of, side_pairs, study_sides
 from sdd_eval.paper.verdicts import decisive, judge
 from sdd_eval.records import Recipe, encode
 from sdd_eval.report.tables.csv_file import to_csv
+from sdd_eval.studies.builtin import study_file
+from sdd_eval.studies.resolve import read_study
+from sdd_eval.studies.run import record_of
 
 CLAIMS = {claim.id: claim for claim in paper_claims()}
 AXES = ["corruption", "severity", "epsilon", "variant", "outliers", "detector", "temperature"]
@@ -138,6 +141,39 @@ def test_the_printed_numbers_of_each_claim_are_those_of_the_paper():
 
 def test_every_table_of_the_paper_has_a_claim():
     assert {claim.printed.table for claim in paper_claims() if claim.printed} == set(range(1, 15))
+
+
+def sides_of_study(name):
+    """Return the sides of a built-in study as its record describes them."""
+    return study_sides(record_of(read_study(study_file(name))), {})
+
+
+STUDIES = sorted(
+    {claim.command.split()[-1] for claim in paper_claims() if "batch" in claim.command}
+)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_study_that_a_claim_names_has_both_of_its_sides_at_full_size(name):
+    sides, claims = sides_of_study(name), [c for c in paper_claims() if c.command.endswith(name)]
+    for claim in claims:
+        pairs = list(side_pairs(claim, claim.pair, sides))
+        assert pairs, claim.id
+        scale = "miniature" if name == "paper/miniature" else "full size"
+        assert {scale_of(claim, other, sides) for _, other in pairs} == {scale}, claim.id
+        assert all(len(other.seeds) >= 3 for _, other in pairs)
+
+
+def test_the_miniature_study_has_every_baseline_of_the_claims_about_one_network():
+    sides = sides_of_study("paper/miniature")
+    for name in ("accuracy", "calibration", "fgsm-cifar100", "corruption", "odin-auroc"):
+        claim = CLAIMS[name]
+        ((_, other),) = side_pairs(claim, claim.pair, sides)
+        for baseline, pair in claim.baselines.items():
+            assert list(side_pairs(claim, pair, sides, other.shared)), (name, baseline)
+    tested = {c.id for c in paper_claims() if list(side_pairs(c, c.pair, sides))}
+    assert {"with-cs_kd-cifar100", "position-3", "weight-0.1", "gradient-size-end"} <= tested
+    assert {"both-over-forward-cifar100", "over-dropout-standard-cifar100"} <= tested
 
 
 def test_a_gain_over_every_baseline_that_survives_the_checks_is_shown():
