@@ -289,3 +289,18 @@ def test_a_killed_study_is_resumed_by_the_same_command_with_the_same_result(stud
     begin(here).communicate(timeout=500)
     assert weights(here / "checkpoints") == first
     assert len(first) == 4
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_a_study_may_start_from_a_checkpoint_that_exists_before_it(study_file, recipe, capsys):
+    text = f'name = "further"\n{recipe}\n[[train]]\nstart_from = "first"\n'
+    study_file(text)
+    assert exit_code(["batch", "study.toml", "--dry-run"]) == 2
+    assert "line 11: unknown checkpoint 'first'" in capsys.readouterr().err
+    flags = "--dataset digits --arch small_cnn --standardisation digits --augmentation none"
+    assert exit_code(["train", *flags.split(), "--epochs", "1", "--name", "first"]) == 0
+    for outcome in ("1 done", "1 already done"):
+        assert exit_code(["batch", "study.toml"]) == 0
+        assert outcome in capsys.readouterr().out
+    assert exit_code(["batch", "study.toml", "--dry-run"]) == 0
+    assert "1 jobs: 1 done" in capsys.readouterr().out
