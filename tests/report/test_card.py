@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import re
 from pathlib import Path
 from types import ModuleType
@@ -157,3 +158,16 @@ def test_each_card_names_classes_as_its_own_network_does(
         runs.append(dataclasses.replace(run, provenance=provenance))
     page = write_report(synthetic.write_study(tmp_path / "study", runs), figures=False).read_text()
     assert re.findall(r"Lowest of 4 classes: class (\w+)", page) == ["c", "cat"]
+
+
+def test_a_note_that_all_cards_have_is_said_once(synthetic: ModuleType, tmp_path: Path) -> None:
+    net, mine = synthetic.network(0.0, 0), {"digits": {"origin": "user's folder", "images": 360}}
+    accuracy, corruption = synthetic.accuracy_run(net, data=mine), synthetic.corruption_run(net)
+    data = {**mine, "digits_c_regenerated": {"origin": "regenerated"}}
+    provenance = {**corruption.provenance.stored(), "data": data}
+    runs = [accuracy, dataclasses.replace(corruption, provenance=provenance)]
+    page = write_report(synthetic.write_study(tmp_path / "s", runs), figures=False)
+    text = html.unescape(page.read_text())
+    assert text.count('<p class="small flag">All numbers: Digits: user\'s folder.</p>') == 1
+    cards = text.split('<div class="cards">')[1].split("<details>")[0]
+    assert re.findall(r'class="remark">([^<]+)', cards) == ["Digits-C, regenerated"]

@@ -76,7 +76,7 @@ def test_each_kind_of_picture_has_a_row_with_texts_for_each_image(study: Path) -
     assert page.count('<span class="flag">✗</span>') == 2 * 3 + 2 + 3, "outliers are not wrong"
     assert '<a href="#pictures">' in page
     assert "<b>cat</b> <span>" in page
-    assert "as &lt;dog&gt;, 100.0 %" in page
+    assert "as &lt;dog&gt;, 100.0\u00a0%" in page
 
 
 def test_pictures_are_the_stored_pixels(study: Path) -> None:

@@ -151,14 +151,22 @@ def _warnings(content: PageContent) -> list[str]:
     return report_warnings(*sources, shown)
 
 
-def _with_cards(content: PageContent) -> list[tuple[VerdictTable, list[Card]]]:
-    """Return each table of verdicts with the cards of its network, if it is of only one."""
-    arrays, runs, pairs = content.collection.arrays, content.collection.runs, []
+def _with_cards(
+    content: PageContent,
+) -> list[tuple[VerdictTable, list[Card], list[str]]]:
+    """Return each table of verdicts with the cards of its network, if it is of only one.
+
+    Notes that all cards have are returned apart from them, to be said once.
+    """
+    arrays, runs, parts = content.collection.arrays, content.collection.runs, []
     for table in content.tables:
         names = {*table.part.results["run"]}
         part = RunCollection(tuple(entry for entry in runs if entry.name in names))
-        pairs.append((table, network_cards(table.groups, arrays, part.class_names)))
-    return pairs
+        cards = network_cards(table.groups, arrays, part.class_names)
+        notes = cards[0].notes if len(cards) > 1 else ()
+        shared = [note for note in notes if all(note in card.notes for card in cards)]
+        parts.append((table, [card.without(shared) for card in cards], shared))
+    return parts
 
 
 def _figure_values(

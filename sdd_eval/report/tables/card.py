@@ -6,8 +6,8 @@ of the calibration error, the threshold of confidence) are computed from the sto
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +49,10 @@ class Card:
     detail: str = ""
     text: str = ""
     notes: tuple[str, ...] = ()
+
+    def without(self, notes: Collection[str]) -> Card:
+        """Return the card without some notes."""
+        return replace(self, notes=tuple(note for note in self.notes if note not in notes))
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def _thumbnail(picture: Picture, entry: StudyRun) -> Thumbnail:
         uri=data_uri(picture.pixels),
         alt=f"{image}: predicted {predicted}, confidence {confidence}",
         name=name,
-        prediction=f"as {predicted}, {confidence}",
+        prediction=f"as {predicted}, {confidence}".replace(" %", "\u00a0%"),
         wrong=true is not None and picture.predicted != picture.label,
     )
 
