@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pandas
@@ -25,8 +26,9 @@ from sdd_eval.paper.evidence import (
     read_evidence,
 )
 from sdd_eval.paper.sides import StudySides, scale_of, side_pairs, study_sides
-from sdd_eval.paper.verdicts import decisive, judge
+from sdd_eval.paper.verdicts import counts, decisive, judge
 from sdd_eval.records import Recipe, encode
+from sdd_eval.report.page.claims import write_claims
 from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.studies.builtin import study_file
 from sdd_eval.studies.resolve import read_study
@@ -409,6 +411,23 @@ def test_stored_logits_give_the_check_at_equal_confidence():
     assert found.missing == ()
     assert found.gone == ("at equal mean confidence",)
     assert found.verdict == "explained by lower confidence"
+
+
+def test_the_page_has_each_claim_once_with_its_verdicts_reasons_and_checks(tmp_path):
+    sdd = {**BETTER, "ece_scaled": CE["ece_scaled"]}
+    evidence = collect_evidence(paper_claims(), *study(*everyone(sdd, ls=BETTER)))
+    judged = judge(paper_claims(), evidence)
+    decided = decisive(judged)
+    rows = claim_rows(judged, decided)
+    page = write_claims(tmp_path, rows, counts(decided), {}, ["a <note>"], ["A study"]).read_text()
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert set(CLAIMS) <= set(ids)
+    assert "gone against label smoothing (" in page
+    assert "gone after temperature scaling of each side (" in page
+    assert page.count('<span class="badge none">explained by lower confidence</span>') == 1
+    assert "1 explained by lower confidence" in page
+    assert "a &lt;note&gt;" in page
 
 
 def test_the_json_and_the_latex_have_every_tested_claim():

@@ -49,7 +49,7 @@ def _section(
     tables = [row.claim.details for row in rows if row.claim.details in details]
     return {
         "title": name,
-        "id": name.lower().replace(" ", "-"),
+        "id": "section-" + name.lower().replace(" ", "-"),
         "tested": [row for row in rows if row.measured],
         "untested": [row for row in rows if not row.measured],
         "details": [_detail(table, details[table]) for table in tables],
