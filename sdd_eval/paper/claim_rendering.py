@@ -260,7 +260,7 @@ def _number(value: float) -> float | None:
 
 #: A row per claim; the table may be longer than a page.
 _LATEX_HEAD = r"""% Verdicts of `sdd-eval paper claims`. Needs booktabs and longtable.
-\begin{longtable}{p{.34\linewidth}p{.13\linewidth}p{.2\linewidth}p{.25\linewidth}}
+\begin{longtable}{p{.32\linewidth}p{.12\linewidth}p{.21\linewidth}p{.2\linewidth}}
 \toprule
 Claim & Printed & Measured & Verdict \\
 \midrule
@@ -278,6 +278,7 @@ def claims_latex(rows: Sequence[ClaimRow]) -> str:
             lines.append(rf"\multicolumn{{4}}{{l}}{{\emph{{{escaped(section)}}}}} \\")
         for index, one in enumerate(row.measured):
             first = [row.claim.sentence, row.printed] if index == 0 else ["", ""]
-            cells = [*first, f"{one.difference} ({one.interval})", one.verdict]
+            scale = one.study.partition(":")[0]
+            cells = [*first, f"{scale}: {one.difference} ({one.interval})", one.verdict]
             lines.append(" & ".join(map(escaped, cells)) + r" \\")
     return _LATEX_HEAD + "\n".join([*lines, r"\bottomrule", r"\end{longtable}", ""])
