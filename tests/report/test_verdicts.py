@@ -136,6 +136,7 @@ def test_single_networks_have_intervals_over_images_and_verdicts_of_a_stored_com
     assert (line.verdict, line.text) == ("better", "+5.0 points (+3.0 to +7.0)")
     assert line.points[1] == pytest.approx(0.05 / (0.02 * (1.96 + 0.8416) / 1.96), rel=1e-3)
     assert "about these networks and not their methods" in " ".join(table.sentences)
+    assert "tested by sdd-eval compare" not in " ".join(table.sentences), "that has been run"
 
 
 def test_groups_measured_on_other_images_are_not_compared(synthetic: ModuleType) -> None:
@@ -180,6 +181,21 @@ def test_a_run_s_warning_stands_at_its_number(synthetic: ModuleType) -> None:
     runs[1] = dataclasses.replace(runs[1], provenance=warned)
     (table,) = verdict_tables(headline(synthetic.table(runs)[0]))
     assert [cell.notes for cell in table.rows[0].cells] == [(), ("the classes are in doubt",)]
+
+
+def test_a_warning_on_all_numbers_of_one_network_is_given_once(synthetic: ModuleType) -> None:
+    nets = synthetic.pair(seeds=1)
+    runs = [synthetic.accuracy_run(net) for net in nets]
+    runs += [synthetic.calibration_run(net) for net in nets]
+    warned = msgspec.structs.replace(runs[1].provenance, warnings=("the classes are in doubt",))
+    runs[1::2] = [dataclasses.replace(run, provenance=warned) for run in runs[1::2]]
+    (table,) = verdict_tables(headline(synthetic.table(runs)[0]))
+    assert len(table.rows) > 1
+    assert table.shared == ()
+    assert table.of_group == ((), ("the classes are in doubt",))
+    assert {(row.notes, *(cell.notes for cell in row.cells)) for row in table.rows} == {
+        ((), (), ())
+    }
 
 
 def test_more_than_four_groups_are_a_leaderboard(synthetic: ModuleType) -> None:

@@ -82,13 +82,15 @@ class VerdictRow:
 class VerdictTable:
     """The verdicts on some groups of the headline table, side by side or as a `leaderboard`.
 
-    `shared` are the notes of all rows, `sentences` say what the numbers and verdicts are and which
-    metrics no group has, and `remarks` what the audits of adversarial robustness support.
+    `shared` are the notes of all numbers, `of_group` those of all numbers of one group;
+    `sentences` say what the numbers and verdicts are and which metrics no group has, and `remarks`
+    what the audits of adversarial robustness support.
     """
 
     groups: tuple[HeadlineRow, ...]
     rows: tuple[VerdictRow, ...]
     shared: tuple[str, ...]
+    of_group: tuple[tuple[str, ...], ...]
     sentences: tuple[str, ...]
     remarks: tuple[str, ...]
     leaderboard: bool = False
@@ -133,40 +135,72 @@ def verdict_tables(table: Headline) -> list[VerdictTable]:
 def _verdict_table(
     columns: Sequence[HeadlineColumn], groups: Sequence[HeadlineRow], leaderboard: bool = False
 ) -> VerdictTable:
+    shared, of_group = _common_notes(groups)
     cells = zip(*(row.cells for row in groups), strict=True)
-    measured, missing = [], dict[str, list[str]]()
+    rows, missing = [], dict[str, list[str]]()
     for column, of_column in zip(columns, cells, strict=True):
         if any(cell.values for cell in of_column):
-            measured.append(_verdict_row(column, groups, of_column))
+            said = [(*shared, *notes) for notes in of_group]
+            rows.append(_verdict_row(column, groups, of_column, said))
         elif not of_column[0].reason.endswith("only"):  # a metric of another task
             missing.setdefault(of_column[0].reason, []).append(column.title)
-    first = measured[0].notes if len(measured) > 1 else ()
-    shared = tuple(note for note in first if all(note in row.notes for row in measured))
-    rows = tuple(
-        replace(row, notes=tuple(note for note in row.notes if note not in shared))
-        for row in measured
-    )
     remarks = tuple(_audit_remarks(groups))
-    table = VerdictTable(tuple(groups), rows, shared, (), remarks, leaderboard)
+    table = VerdictTable(tuple(groups), tuple(rows), shared, of_group, (), remarks, leaderboard)
     texts = [f"{' and '.join(titles)} {reason}" for reason, titles in missing.items()]
     further = [f"Further metrics: {'; '.join(texts)}."] if texts else []
     return replace(table, sentences=(*_sentences(table), *further))
 
 
+def _common_notes(
+    groups: Sequence[HeadlineRow],
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Return the notes of all numbers, and of each group those of all its numbers but no others.
+
+    Notes of a single row or a single number stay there.
+    """
+    notes = [[cell_notes(cell) for cell in row.cells if cell.values] for row in groups]
+    rows = sum(
+        any(cell.values for cell in cells)
+        for cells in zip(*(row.cells for row in groups), strict=True)
+    )
+    shared = _in_all([*itertools.chain(*notes)]) if rows > 1 else ()
+    of_group = []
+    for own in notes:
+        others = {note for of in notes if of is not own for note in itertools.chain(*of)}
+        common = _in_all(own) if len(own) > 1 else ()
+        of_group.append(tuple(note for note in common if note not in {*shared, *others}))
+    return shared, tuple(of_group)
+
+
+def _in_all(notes: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Return what all have."""
+    return tuple(note for note in notes[0] if all(note in own for own in notes))
+
+
 def _verdict_row(
-    column: HeadlineColumn, groups: Sequence[HeadlineRow], cells: Sequence[HeadlineCell]
+    column: HeadlineColumn,
+    groups: Sequence[HeadlineRow],
+    cells: Sequence[HeadlineCell],
+    said: Sequence[Sequence[str]],
 ) -> VerdictRow:
+    """Return the row of a metric, without what is `said` of each group elsewhere."""
     measured = [cell for cell in cells if cell.values]
-    notes = [cell_notes(cell) for cell in measured]
-    shared = [note for note in notes[0] if all(note in own for own in notes)]
+    notes = [
+        [note for note in cell_notes(cell) if note not in own]
+        for cell, own in zip(cells, said, strict=True)
+    ]
+    shared = _in_all([own for cell, own in zip(cells, notes, strict=True) if cell.values])
     of_group = {
         (id(row.comparison), row.group): cell for row, cell in zip(groups, cells, strict=True)
     }
     return VerdictRow(
         column=column,
         protocol=measured[0].protocol,
-        notes=tuple(shared),
-        cells=tuple(_verdict_cell(column.entry, cell, shared) for cell in cells),
+        notes=shared,
+        cells=tuple(
+            _verdict_cell(column.entry, cell, [note for note in own if note not in shared])
+            for cell, own in zip(cells, notes, strict=True)
+        ),
         lines=tuple(
             _difference_line(column.entry, index, of_group[id(row.comparison), row.base], cell)
             for index, (row, cell) in enumerate(zip(groups, cells, strict=True))
@@ -181,7 +215,7 @@ def cell_notes(cell: HeadlineCell) -> list[str]:
     return [*subset, *by_origin(unofficial(cell.data)), *filter(None, [cell.warning])]
 
 
-def _verdict_cell(entry: Metric, cell: HeadlineCell, shared: Sequence[str]) -> VerdictCell:
+def _verdict_cell(entry: Metric, cell: HeadlineCell, notes: Sequence[str]) -> VerdictCell:
     if not cell.values:
         return VerdictCell(cell, f"— {cell.reason}")
     low, high, level = cell.intervals[0]
@@ -189,8 +223,7 @@ def _verdict_cell(entry: Metric, cell: HeadlineCell, shared: Sequence[str]) -> V
     if len(cell.values) == 1 and not math.isnan(low):
         of_level = f" ({100 * level:g} %)" if level != LEVEL else ""
         interval = format_interval(entry, low, high) + of_level
-    notes = tuple(note for note in cell_notes(cell) if note not in shared)
-    return VerdictCell(cell, format_mean(entry, cell.summary, unit=True), interval, notes)
+    return VerdictCell(cell, format_mean(entry, cell.summary, unit=True), interval, tuple(notes))
 
 
 def _difference_line(
@@ -267,7 +300,8 @@ def _sentences(table: VerdictTable) -> Iterator[str]:
             f"Better or worse{about}: p of {how}, corrected for {family}, is at most .05 and the "
             "95 % interval of the difference excludes 0."
         )
-    if not seeds and len(tested) < len(changes):
+    of_groups = [[cell.change for cell in row.cells if cell.change] for row in table.groups]
+    if not seeds and any(own and not any(one.verdict for one in own) for own in of_groups):
         yield "Differences between single networks are tested by sdd-eval compare."
     if table.plotted:
         yield (
