@@ -65,6 +65,7 @@ def without_links(page: str, study: Path) -> str:
     """Return the page without links to files that are not copied."""
     page = re.sub(r' <span class="files">Files.*?</span>', "", page, flags=re.DOTALL)
     page = re.sub(r"All numbers, including every severity: .*?</p>", "</p>", page, flags=re.DOTALL)
+    page = re.sub(r"<p[^>]*>Differences as a figure, .*?</p>", "", page, flags=re.DOTALL)
     page = re.sub(r"<p[^>]*>LaTeX tables for one .*?</p>", "", page, flags=re.DOTALL)
     page = re.sub(r" As a LaTeX table: <a [^>]*>[^<]*</a>\.", "", page)
     for link in re.findall(r'<a href="?([^"\s>]+)', page):
