@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class _DataSize:
 
 
 _DATA_SIZES: Mapping[str, _DataSize] = {
-    "digits": _DataSize(1_437, 360, 8, 10, 1),
+    "digits": _DataSize(1_000, 797, 8, 10, 1),
     "cifar10": _DataSize(50_000, 10_000, 32, 10),
     "cifar100": _DataSize(50_000, 10_000),
     "cub200": _DataSize(5_994, 5_794, 224, 200),
@@ -99,7 +100,7 @@ class Estimates:
 
     def _training(self, arch: str, recipe: Any) -> Estimate:
         """Estimate a training from a similar one, or from the operations of a forward pass."""
-        images, cost = _data_size(recipe.dataset).training * recipe.epochs, _relative_cost(recipe)
+        images, cost = _training_images(recipe) * recipe.epochs, _relative_cost(recipe)
         names = _SPEED[type(recipe)]
         similar = [
             (_relative_cost(other), card)
@@ -154,12 +155,19 @@ def _trained(folder: Path) -> Iterator[tuple[Recipe | DetectorRecipe, Card]]:
         with contextlib.suppress(InputError):
             card = read_card(path)
             if recipe := card.recipe or recipe_of(card):
-                yield recipe, card
+                yield recipe, dataclasses.replace(card, name=path.name)
 
 
 def _data_size(dataset: str) -> _DataSize:
     """Return the size of a data set; that of CIFAR-100 if it is unknown."""
     return _DATA_SIZES.get(dataset, _DATA_SIZES["cifar100"])
+
+
+def _training_images(recipe: Any) -> int:
+    """Return the number of images that a recipe trains on."""
+    size = _data_size(recipe.dataset)
+    per_class = getattr(recipe, "images_per_class", None)
+    return min(size.training, per_class * size.classes) if per_class else size.training
 
 
 def _relative_cost(recipe: Any) -> float:

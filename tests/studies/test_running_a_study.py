@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from sdd_eval.cli import exit_code
+from sdd_eval.studies import jobs_of, plan, read_study
 from sdd_eval.studies import run as running
+from sdd_eval.studies.cost_model import Estimates
+from sdd_eval.studies.jobs import Workspace
 
 
 def files(folder: Path) -> dict[str, int]:
@@ -100,6 +103,26 @@ def test_no_estimate_comes_from_a_run_of_an_unknown_format(here, capsys):
     capsys.readouterr()
     assert exit_code(["batch", "study.toml", "--dry-run", "--seeds", "0", "1"]) == 0
     assert "as earlier runs of accuracy" not in capsys.readouterr().out
+
+
+def test_the_time_of_a_training_follows_its_number_of_images(study_file, recipe, lookup, here):
+    workspace = Workspace(here / "checkpoints", here / "reports", here / "data")
+
+    def seconds(setting: str) -> float:
+        file = study_file(f'name = "few"\n{recipe}{setting}\n[[train]]\nmethod = "ce"\n')
+        (planned,) = plan(jobs_of(read_study(file, lookup=lookup)), workspace)
+        return planned.seconds
+
+    assert seconds("images_per_class = 10") == pytest.approx(seconds("") / 10)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_estimates_know_a_checkpoint_by_the_name_of_its_folder(here):
+    assert exit_code(["batch", "study.toml", "--limit", "50"]) == 0
+    (card, *_) = (here / "checkpoints").glob("*/card.json")
+    card.parent.rename(here / "checkpoints/renamed")
+    estimates = Estimates(Workspace(here / "checkpoints", here / "reports", here / "data"))
+    assert estimates.networks["renamed"][0] == "small_cnn"
 
 
 def test_a_failing_job_stops_only_the_jobs_that_depend_on_it(study_file, recipe, capsys):
