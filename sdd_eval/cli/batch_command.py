@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from sdd_eval.cli.verbosity import Verbosity, is_quiet
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
+from sdd_eval.progress import Progress
 from sdd_eval.store import run_paths, update_record
 from sdd_eval.validation import FROM_1, bounded
 
@@ -37,8 +39,14 @@ FAILURES = "failures.txt"
 COMPARED = "comparisons/planned.csv"
 #: States of jobs, in the order in which they are counted.
 STATES = ("done", "interrupted", "missing", "blocked")
-#: How long comparison and report count in the progress bar.
+#: The steps after the jobs.
+_COMPARE, _REPORT = "compare", "report"
+#: How long each of them counts in the progress bar.
 _SECONDS = 5.0
+#: The share of a deadline that is kept for comparison and report, and how many seconds at most.
+_RESERVED, _MOST_RESERVED = 0.1, 30.0
+#: Exit code of a command that its deadline ended.
+_LEFT = 4
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,9 @@ class Flags:
     """Evaluate on at most this many images per data set; training uses all."""
     seeds: tuple[int, ...] = ()
     """Seeds that replace those of the study file."""
+    deadline: float | None = bounded(None, FROM_1)
+    """Stop within this many seconds and list what is left, with exit code 4; the same command goes
+    on."""
     storage: CachedStorage = field(default_factory=CachedStorage)
     compute: Compute = field(default_factory=Compute)
     engine: EngineFlags = field(default_factory=EngineFlags)
@@ -88,6 +99,7 @@ class QuickstartFlags:
 def run(arguments: Sequence[str]) -> int:
     """Run the missing jobs of a study, then print its results and which jobs failed."""
     flags = parse(Flags, arguments, "batch")
+    deadline = studies.Deadline(flags.deadline or math.inf)
     if not flags.study:
         names = studies.builtin_names()
         rows = [(name, studies.read_study(studies.study_file(name)).title) for name in names]
@@ -112,10 +124,25 @@ def run(arguments: Sequence[str]) -> int:
     blocked = (p for p in planned if p.state == "blocked" and not p.needs_blocked)
     for reason, count in Counter(job.note for job in blocked).items():
         say(f"note: {count} job{'s' if count > 1 else ''} will fail: {reason}")
-    outcomes = run_planned(study, workspace, planned, flags.engine)
+    outcomes = run_planned(study, workspace, planned, flags.engine, deadline=deadline)
     print_outcome(study, workspace, outcomes)
-    gated = _gated(study, workspace)
-    return gate.exit_code(gated) if all(outcome.succeeded for outcome in outcomes) else 1
+    left = [outcome.key for outcome in outcomes if outcome.result == "left"]
+    if left:
+        print(_left_text(left, [plan.job for plan in planned], workspace))
+    gated = [] if left else _gated(study, workspace)
+    if any(outcome.failed for outcome in outcomes):
+        return 1
+    return _LEFT if left else gate.exit_code(gated)
+
+
+def _left_text(
+    left: Sequence[str], jobs: Sequence[studies.Job], workspace: studies.Workspace
+) -> str:
+    """Return what a deadline left, and how long it should take."""
+    planned = studies.plan([job for job in jobs if job.key in left], workspace)
+    steps = [key for key in left if key in (_COMPARE, _REPORT)]
+    lines = ["\nleft at the deadline; the same command goes on:", *steps]
+    return "\n".join([*lines, _plan_table(planned)] if planned else lines)
 
 
 def _gated(study: studies.Study, workspace: studies.Workspace) -> list[comparison.GateResult]:
@@ -147,6 +174,9 @@ def _device(flags: Flags) -> str:
         if flags.engine.address is not None:
             raise InputError("--address is the address of a Ray cluster; it needs --engine ray")
         return prepare_device(device, _threads(flags))
+    if flags.deadline is not None:
+        message = "--deadline is for this machine; with --engine ray give the cluster's own limit"
+        raise InputError(f"{message}: this command does not see how far a job of a node is")
     if flags.engine.jobs > 1:
         raise InputError("--jobs is for this machine; with --engine ray the cluster decides")
     if device not in ("auto", "cpu", "cuda"):
@@ -186,10 +216,11 @@ def run_planned(
     engine: EngineFlags | None = None,
     compared: Sequence[str] = (),
     images: bool = True,
+    deadline: studies.Deadline | None = None,
 ) -> list[studies.JobOutcome]:
     """Run the jobs, the comparisons of the study file or of named checkpoints, and the report.
 
-    Without `images` the page has no pictures.
+    Without `images` the page has no pictures. What does not fit before the deadline is "left".
     """
     update_record(workspace.study / studies.RECORD, studies.record_of(study))
     jobs = [plan.job for plan in planned]
@@ -197,6 +228,8 @@ def run_planned(
     compare = partial(_compare_named, compared) if len(compared) > 1 else _compare
     compares = bool(study.compare) or len(compared) > 1
     total = sum(seconds.values()) + _SECONDS * (1 + compares)
+    deadline = deadline or studies.Deadline()
+    of_jobs = _before_report(deadline, planned)
     with cli.Overall(total, len(jobs) + 1 + compares) as bar:
         engine = engine or EngineFlags()
         if engine.engine == "ray":
@@ -208,30 +241,44 @@ def run_planned(
                 jobs, workspace, address=engine.address, on_outcome=on_outcome
             )
         elif engine.jobs > 1 and sum(plan.state != "done" for plan in planned) > 1:
-            outcomes = studies.run_concurrently(jobs, workspace, seconds, bar, engine.jobs)
+            outcomes = studies.run_concurrently(jobs, workspace, seconds, bar, engine.jobs, of_jobs)
         else:
-            outcomes = studies.run_jobs(jobs, workspace, seconds, bar)
+            outcomes = studies.run_jobs(jobs, workspace, seconds, bar, of_jobs)
         if compares:
-            outcomes += _failure("compare", partial(compare, workspace.study), bar)
+            try:
+                outcomes += _step(_COMPARE, partial(compare, workspace.study), bar, deadline)
+            except InputError as error:  # the report is written nevertheless
+                reason = " ".join(str(error).split())
+                outcomes.append(studies.JobOutcome(_COMPARE, _COMPARE, "failed", reason=reason))
         studies.write_failures(workspace.study / FAILURES, outcomes)
-        with bar.job("report", _SECONDS):
-            _report(images and study.images, workspace.study, bar)
+        write = partial(_report, images and study.images, workspace.study)
+        outcomes += _step(_REPORT, write, bar, deadline)
     return outcomes
 
 
-def _failure(
-    label: str, step: Callable[[cli.Overall], None], bar: cli.Overall
+def _before_report(
+    deadline: studies.Deadline, planned: Sequence[studies.Planned]
+) -> studies.Deadline:
+    """Return the deadline of the jobs, which keeps time for comparison and report."""
+    reserved = min(_RESERVED * deadline.left, _MOST_RESERVED)
+    return deadline.before(reserved, {plan.job.key: plan.least for plan in planned})
+
+
+def _step(
+    label: str, step: Callable[[Progress], None], bar: cli.Overall, deadline: studies.Deadline
 ) -> list[studies.JobOutcome]:
-    """Run a step after the jobs; return its outcome if it fails, so that the report is written."""
+    """Run a step after the jobs; return its outcome if the deadline left it."""
     try:
-        with bar.job(label, _SECONDS):
-            step(bar)
-    except InputError as error:
-        return [studies.JobOutcome(label, label, "failed", reason=" ".join(str(error).split()))]
-    return []
+        if deadline.left > 0:
+            with bar.job(label, _SECONDS):
+                step(deadline.watch(bar))
+            return []
+    except studies.OutOfTime:
+        pass
+    return [studies.JobOutcome(label, label, "left")]
 
 
-def _compare(study: Path, bar: cli.Overall) -> None:
+def _compare(study: Path, bar: Progress) -> None:
     """Write the comparisons of the study file, unless they are up to date."""
     sides, _ = comparison.planned_sides(study)
     written = report.comparison_is_written(study, "planned")
@@ -240,7 +287,7 @@ def _compare(study: Path, bar: cli.Overall) -> None:
         report.write_comparison(study, result, tuple(comparison.study_families(study)))
 
 
-def _compare_named(checkpoints: Sequence[str], study: Path, bar: cli.Overall) -> None:
+def _compare_named(checkpoints: Sequence[str], study: Path, bar: Progress) -> None:
     """Compare the first checkpoint that has runs with the others."""
     evaluated = [name for name in checkpoints if comparison.has_runs(study, name)]
     if len(evaluated) > 1:
@@ -249,7 +296,7 @@ def _compare_named(checkpoints: Sequence[str], study: Path, bar: cli.Overall) ->
         report.write_comparison(study, result, families, figures=False)
 
 
-def _report(images: bool, study: Path, bar: cli.Overall) -> None:
+def _report(images: bool, study: Path, bar: Progress) -> None:
     """Write the report, unless it is up to date or there is no run."""
     if run_paths(study) and report.current_report(study, images=images) is None:
         report.write_report(study, progress=bar, images=images)
@@ -311,7 +358,7 @@ def _warnings(outcomes: Sequence[studies.JobOutcome]) -> Iterator[str]:
 
 def _failures(outcomes: Sequence[studies.JobOutcome], study: Path) -> Iterator[str]:
     """Yield which jobs failed, why, and the file with the tracebacks."""
-    failed = [outcome for outcome in outcomes if not outcome.succeeded]
+    failed = [outcome for outcome in outcomes if outcome.failed]
     if failed:
         yield f"{len(failed)} of {len(outcomes)} jobs failed or were not run:"
         yield from (f"  {outcome.label}: {outcome.reason}" for outcome in failed)

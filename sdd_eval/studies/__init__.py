@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from sdd_eval.studies.builtin import builtin_names, study_file
     from sdd_eval.studies.checks import Lookup
     from sdd_eval.studies.concurrent import run_concurrently
-    from sdd_eval.studies.jobs import Workspace, jobs_of
+    from sdd_eval.studies.deadline import Deadline, OutOfTime
+    from sdd_eval.studies.jobs import Job, Workspace, jobs_of
     from sdd_eval.studies.plan import Planned, plan
     from sdd_eval.studies.ray_engine import require_ray, run_on_ray
     from sdd_eval.studies.resolve import read_study

@@ -22,8 +22,9 @@ from typing import Protocol
 from sdd_eval import store
 from sdd_eval.device import prepare_device
 from sdd_eval.progress import Progress
+from sdd_eval.studies.deadline import Deadline
 from sdd_eval.studies.jobs import Job, Workspace
-from sdd_eval.studies.run import WAIT, JobOutcome, not_run, run_job
+from sdd_eval.studies.run import WAIT, JobOutcome, left, not_run, run_job
 from sdd_eval.studies.study import Evaluation
 
 #: The logger of the package; what workers log is logged by this process.
@@ -54,14 +55,17 @@ def run_concurrently(
     seconds: Mapping[str, float],
     progress: ConcurrentProgress,
     count: int,
+    deadline: Deadline | None = None,
 ) -> list[JobOutcome]:
     """Run the jobs in `count` processes; a job starts when those that it needs have ended.
 
     Each job must come after those that it needs; `seconds` is its expected time by its key. If a
-    process is killed, its job has failed and another process takes its place. Whatever ends this
-    function ends the processes: their trainings keep the last finished epoch.
+    process is killed, its job has failed and another process takes its place. Jobs that do not fit
+    before the deadline are "left". Whatever ends this function ends the processes: their trainings
+    keep the last finished epoch.
     """
-    queue = _Queue(list(jobs))
+    deadline = deadline or Deadline()
+    queue = _Queue(list(jobs), deadline)
     workers = [_Worker(workspace) for _ in range(min(count, len(jobs)))]
     try:
         while not queue.ended:
@@ -69,7 +73,7 @@ def run_concurrently(
                 if worker.job is None and (job := queue.next()):
                     one_piece = not isinstance(job.work, Evaluation)
                     display = progress.begin(job.label, seconds.get(job.key, 0.0), one_piece)
-                    worker.begin(job, display)
+                    worker.begin(job, display, deadline.left)
             busy = {worker.connection: worker for worker in workers if worker.job is not None}
             for connection in multiprocessing.connection.wait(list(busy), timeout=WAIT):
                 _receive(busy[connection], queue)  # type: ignore[index]
@@ -83,6 +87,7 @@ class _Queue:
     """The jobs that are not begun, in order, and the outcomes of those that ended."""
 
     waiting: list[Job]
+    deadline: Deadline = field(default_factory=Deadline)
     outcomes: dict[str, JobOutcome] = field(default_factory=dict)
     postponed: dict[str, float] = field(default_factory=dict)
     """When a job that another command is running is tried again."""
@@ -90,13 +95,16 @@ class _Queue:
 
     @property
     def ended(self) -> bool:
-        """Whether all jobs have ended; of those that need a failed one nothing is run."""
+        """Whether all jobs have ended; those that need a failed one or do not fit are not run."""
         for job in list(self.waiting):
             needed = [self.outcomes[key] for key in job.needs if key in self.outcomes]
             failed = [outcome for outcome in needed if not outcome.succeeded]
             if failed:
                 self.waiting.remove(job)
                 self.outcomes[job.key] = not_run(job, failed[0])
+            elif len(needed) == len(job.needs) and not self.deadline.admits(job.key):
+                self.waiting.remove(job)
+                self.outcomes[job.key] = left(job)
         return not self.waiting and not self.running
 
     def next(self) -> Job | None:
@@ -104,7 +112,9 @@ class _Queue:
         now = time.monotonic()
         for job in self.waiting:
             ready = all(key in self.outcomes for key in job.needs)
-            if ready and self.postponed.get(job.key, now) <= now:
+            postponed = self.postponed.get(job.key, now) > now
+            if ready and not postponed and self.deadline.admits(job.key):
+                self.deadline.begin(job.key)
                 self.waiting.remove(job)
                 self.running += 1
                 return job
@@ -142,13 +152,13 @@ class _Worker:
             self.process.start()
         theirs.close()  # so that the end of the process ends the connection
 
-    def begin(self, job: Job, display: JobDisplay) -> None:
-        """Run a job, in a new process if the last one was killed."""
+    def begin(self, job: Job, display: JobDisplay, seconds: float) -> None:
+        """Run a job for so many seconds at most, in a new process if the last one was killed."""
         if self.connection.closed:
             self._start()
         self.job, self.display, self.begun = job, display, time.monotonic()
         with contextlib.suppress(BrokenPipeError):  # noticed when it is received from
-            self.connection.send(job)
+            self.connection.send((job, seconds))
 
     def killed(self, job: Job) -> JobOutcome:
         """Return the outcome of a job whose process ended without one."""
@@ -212,9 +222,10 @@ def _serve(connection: Connection, workspace: Workspace, level: int) -> None:
         warnings.showwarning = lambda message, category, *_: connection.send(("warning", message))
         prepare_device(workspace.device, workspace.threads)
         while True:
-            job = connection.recv()
+            job, seconds = connection.recv()
             try:
-                outcome = run_job(job, workspace, _SentProgress(connection))
+                progress = Deadline(seconds).watch(_SentProgress(connection))
+                outcome = run_job(job, workspace, progress)
             except store.Busy:
                 outcome = None
             connection.send(("outcome", outcome))

@@ -27,6 +27,7 @@ State = Literal["done", "interrupted", "missing", "blocked"]
 class Planned:
     """A job before it runs: its state, and how long it should take according to `source`.
 
+    `least` are the seconds of its shortest part that is kept: an epoch, or a whole evaluation.
     A job is "blocked" if it would fail now; `note` says why, and `needs_blocked` whether the reason
     is another blocked job.
     """
@@ -34,6 +35,7 @@ class Planned:
     job: Job
     state: State
     seconds: float = 0.0
+    least: float = 0.0
     source: str = ""
     note: str = ""
     needs_blocked: bool = False
@@ -65,7 +67,11 @@ def _planned(
         return Planned(job, "done")
     estimate = estimates.of(job)
     state: State = "missing" if missing == 1 else "interrupted"
-    return Planned(job, state, estimate.seconds * missing, estimate.source)
+    seconds = estimate.seconds * missing
+    least = seconds
+    if not isinstance(job.work, Evaluation):
+        least = min(seconds, estimate.seconds / job.work.recipe.epochs)
+    return Planned(job, state, seconds, least, estimate.source)
 
 
 def _missing_share(job: Job, workspace: Workspace, untrained: Sequence[Job]) -> float | None:

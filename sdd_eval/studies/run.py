@@ -21,6 +21,7 @@ from sdd_eval.object_detection.recipe import EVALUATION_BATCH_SIZE
 from sdd_eval.progress import Progress
 from sdd_eval.records import CLASSIFICATION, OBJECT_DETECTION, Recipe, Run
 from sdd_eval.studies.comparisons import pairings_of
+from sdd_eval.studies.deadline import Deadline, OutOfTime
 from sdd_eval.studies.jobs import Job, Workspace
 from sdd_eval.studies.precision import evaluate_until
 from sdd_eval.studies.study import (
@@ -36,7 +37,7 @@ from sdd_eval.studies.study import (
 #: Seconds before a job that another process is running is tried again.
 WAIT = 2.0
 
-Result = Literal["done", "already done", "failed", "not run"]
+Result = Literal["done", "already done", "failed", "not run", "left"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class JobOutcome:
         """Whether the job's checkpoint or run exists."""
         return self.result in ("done", "already done")
 
+    @property
+    def failed(self) -> bool:
+        """Whether it cannot exist without a change; what a deadline left is no failure."""
+        return self.result in ("failed", "not run")
+
 
 class JobProgress(Progress, Protocol):
     """A listener to the progress of several jobs."""
@@ -69,18 +75,24 @@ class JobProgress(Progress, Protocol):
 
 
 def run_jobs(
-    jobs: Sequence[Job], workspace: Workspace, seconds: Mapping[str, float], progress: JobProgress
+    jobs: Sequence[Job],
+    workspace: Workspace,
+    seconds: Mapping[str, float],
+    progress: JobProgress,
+    deadline: Deadline | None = None,
 ) -> list[JobOutcome]:
     """Run the jobs one after the other; those that another process is running come last.
 
-    Each job must come after those that it needs; `seconds` is its expected time by its key.
+    Each job must come after those that it needs; `seconds` is its expected time by its key. Jobs
+    that do not fit before the deadline are "left".
     """
+    deadline = deadline or Deadline()
     outcomes: dict[str, JobOutcome] = {}
     waiting, postponed = deque(jobs), 0
     while waiting:
         job = waiting.popleft()
         try:
-            outcomes[job.key] = _next(job, workspace, seconds, progress, outcomes)
+            outcomes[job.key] = _next(job, workspace, seconds, progress, outcomes, deadline)
         except store.Busy:
             waiting.append(job)
             postponed += 1
@@ -98,19 +110,27 @@ def _next(
     seconds: Mapping[str, float],
     progress: JobProgress,
     outcomes: Mapping[str, JobOutcome],
+    deadline: Deadline,
 ) -> JobOutcome:
     if any(key not in outcomes for key in job.needs):
         raise store.Busy("another process is running a job that it needs")
     failed = [outcomes[key] for key in job.needs if not outcomes[key].succeeded]
     if failed:
         return not_run(job, failed[0])
+    if not deadline.admits(job.key):
+        return left(job)
     one_piece = not isinstance(job.work, Evaluation)
     with progress.job(job.label, seconds.get(job.key, 0.0), one_piece=one_piece):
-        return run_job(job, workspace, progress)
+        outcome = run_job(job, workspace, deadline.watch(progress))
+    deadline.begin(job.key)
+    return outcome
 
 
 def run_job(job: Job, workspace: Workspace, progress: Progress) -> JobOutcome:
-    """Run a job; any exception but `Busy`, if another process runs it, is why it failed."""
+    """Run a job; any exception but `Busy`, if another process runs it, is why it failed.
+
+    With `OutOfTime` it is "left".
+    """
     begin = time.perf_counter()
     worker = f"{socket.gethostname()}:{os.getpid()}"
     reason = trace = ""
@@ -121,6 +141,8 @@ def run_job(job: Job, workspace: Workspace, progress: Progress) -> JobOutcome:
         result = "done" if needed else "already done"
     except store.Busy:
         raise
+    except OutOfTime:
+        result = "left"
     except InputError as error:
         result, reason = "failed", " ".join(str(error).split())
     except Exception as error:  # a failed job must not stop the others
@@ -130,9 +152,16 @@ def run_job(job: Job, workspace: Workspace, progress: Progress) -> JobOutcome:
     return JobOutcome(job.key, job.label, result, seconds, reason, trace, worker, warnings)
 
 
-def not_run(job: Job, failed: JobOutcome) -> JobOutcome:
-    """Return the outcome of a job that needs a failed one."""
-    return JobOutcome(job.key, job.label, "not run", reason=f"it needs {failed.label!r}")
+def not_run(job: Job, needed: JobOutcome) -> JobOutcome:
+    """Return the outcome of a job that needs one that has failed or is left."""
+    if needed.result == "left":
+        return left(job)
+    return JobOutcome(job.key, job.label, "not run", reason=f"it needs {needed.label!r}")
+
+
+def left(job: Job) -> JobOutcome:
+    """Return the outcome of a job that does not fit before the deadline."""
+    return JobOutcome(job.key, job.label, "left")
 
 
 def _run(
@@ -210,7 +239,7 @@ def record_of(study: Study) -> StudyRecord:
 
 def write_failures(path: Path, outcomes: Sequence[JobOutcome]) -> None:
     """Write the reasons and tracebacks of failed jobs to a file, or delete it if there are none."""
-    failed = [outcome for outcome in outcomes if not outcome.succeeded]
+    failed = [outcome for outcome in outcomes if outcome.failed]
     if failed:
         parts = [f"{job.label}: {job.result}: {job.reason}\n{job.trace}" for job in failed]
         store.write_text(path, "\n".join(parts))

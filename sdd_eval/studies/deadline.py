@@ -1,0 +1,89 @@
+"""A time limit for the jobs of a study: what does not fit is left for the next command."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from sdd_eval.progress import Progress
+
+
+class OutOfTime(BaseException):
+    """The deadline comes before the work can end; what it has saved is kept.
+
+    Like `KeyboardInterrupt` not an `Exception`, so that nothing takes it for a failure.
+    """
+
+
+class Deadline:
+    """The time before which jobs end.
+
+    Args:
+        seconds: time from now on.
+        least: seconds of each job's shortest part that is kept, by the job's key; of those that are
+            not in it 0.
+        clock: returns the present time in seconds.
+    """
+
+    def __init__(
+        self,
+        seconds: float = math.inf,
+        least: Mapping[str, float] = MappingProxyType({}),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._least, self._clock = least, clock
+        self._end = clock() + seconds
+        self._begun = False
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return self._end - self._clock()
+
+    def before(self, seconds: float, least: Mapping[str, float]) -> Deadline:
+        """Return the deadline of jobs that end so many seconds earlier."""
+        return Deadline(self.left - seconds, least, self._clock)
+
+    def admits(self, key: str) -> bool:
+        """Whether a job may begin: its shortest part fits, or it is the first with work to do.
+
+        The first is begun whatever its estimate, so that each command makes progress.
+        """
+        least = self._least.get(key, 0.0)
+        return not least or (self.left > 0 and (not self._begun or least <= self.left))
+
+    def begin(self, key: str) -> None:
+        """Note that a job begins."""
+        self._begun = self._begun or self._least.get(key, 0.0) > 0
+
+    def watch(self, progress: Progress) -> Progress:
+        """Return progress that is displayed by another one, and raises `OutOfTime`.
+
+        A training ends after the last epoch that fits, other work at the deadline.
+        """
+        return _WatchedProgress(progress, self)
+
+
+class _WatchedProgress:
+    """Progress of work that has to end before a deadline."""
+
+    def __init__(self, progress: Progress, deadline: Deadline) -> None:
+        self._progress, self._deadline = progress, deadline
+        self._todo, self._saved = 0, deadline.left
+
+    def start(self, label: str, total: int) -> None:
+        """Begin a piece of work."""
+        self._progress.start(label, total)
+        self._todo, self._saved = total, self._deadline.left
+
+    def advance(self, units: int = 1, note: str = "") -> None:
+        """Count units; no units with a note mean that an epoch has ended and its state is saved."""
+        self._progress.advance(units, note)
+        self._todo -= units
+        left, next_epoch = self._deadline.left, 0.0
+        if note and not units and self._todo > 0:
+            next_epoch, self._saved = self._saved - left, left
+        if left <= next_epoch:
+            raise OutOfTime
