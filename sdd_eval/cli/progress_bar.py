@@ -24,6 +24,8 @@ LINE_INTERVAL = 30.0
 DRAW_INTERVAL = 0.1
 #: How much of its expected time a job is shown to have done at most before it ends.
 MOST = 0.95
+#: Seconds that count as if all had gone as expected, so that the first ones decide little.
+EXPECTED = 10.0
 
 
 class LogHandler(logging.Handler):
@@ -137,14 +139,16 @@ class Overall(Bar):
     def __init__(self, seconds: float, jobs: int) -> None:
         """Set the expected time of all jobs, in which the bar is scaled, and their number."""
         super().__init__()
+        self._seconds, self._start = seconds, self._begin
         self._jobs, self._ended, self._reached = jobs, 0, 0.0
         self._job_start, self._job_seconds, self._one_piece = 0.0, 0.0, False
         self._drawn = -DRAW_INTERVAL
         self._running: dict[int, RunningJob] = {}
         self._describe("")
         self._bar = tqdm(
+            desc=f"{self._left(self._start)} left",
             total=seconds,
-            bar_format="{percentage:3.0f}% |{bar:10}| {elapsed}, {remaining} left  {desc}",
+            bar_format="{percentage:3.0f}% |{bar:10}| {elapsed}, {desc}",
             dynamic_ncols=True,
             leave=False,
             disable=self._quiet or not self._terminal,
@@ -219,10 +223,15 @@ class Overall(Bar):
         if self._job_seconds:
             share = task if self._one_piece else (now - self._begin) / self._job_seconds
             self._move(self._job_start + min(share, MOST) * self._job_seconds)
-        self._bar.set_description_str(text, refresh=False)
+        self._bar.set_description_str(f"{self._left(now)} left  {text}", refresh=False)
         if now - self._drawn >= DRAW_INTERVAL:
             self._bar.refresh()
             self._drawn = now
+
+    def _left(self, now: float) -> str:
+        """Return the expected time of what remains, scaled by how long the rest has taken."""
+        scale = (now - self._start + EXPECTED) / (self._reached + EXPECTED)
+        return str(tqdm.format_interval(max(0.0, self._seconds - self._reached) * scale))
 
     def _update(self, units: int) -> None:
         self._open()

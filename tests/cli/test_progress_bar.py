@@ -112,6 +112,28 @@ def test_the_bar_of_several_tasks_moves_by_time_and_never_back(monkeypatch, cloc
         assert "evaluate a · noise 100 %" in sys.stderr.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("spent", "done", "left"),
+    [
+        (0, 0, "16:40"),
+        (3, 0, "21:40"),
+        (3, 0.001, "21:39"),
+        (400, 200, "26:01"),
+        (9, 1000, "00:00"),
+    ],
+)
+def test_the_remaining_time_does_not_hang_on_the_first_seconds(
+    spent: float, done: float, left: str, monkeypatch, clock
+) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with Overall(1000.0, 2) as bar:
+        clock.now += spent
+        bar.moved(done)
+        with bar.job("evaluate a", 0.0):
+            assert f" {left} left  [1/2] evaluate a" in screen.getvalue()
+
+
 def test_a_bar_does_not_count_an_earlier_run_into_its_speed(monkeypatch):
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
