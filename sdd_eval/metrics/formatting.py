@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
@@ -164,7 +165,8 @@ def escaped(text: object) -> str:
     'CE + SD-Dropout $\\lambda$ 0.1, 50 \\% of a\\_b'
     """
     words = " ".join(unicodedata.normalize("NFC", str(text)).split())
-    plain = "".join(map(_escape_character, words))
+    parts = re.split("(?<=-)(?=-)", words)  # LaTeX would take two hyphens for a dash
+    plain = "{}".join("".join(map(_escape_character, part)) for part in parts)
     return f"{{}}{plain}" if plain.startswith(("[", "*")) else plain
 
 

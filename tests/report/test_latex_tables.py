@@ -229,6 +229,7 @@ def test_special_characters_in_names_are_escaped() -> None:
     assert escaped(r"\input{x} & 5 % $^_#~") == (
         r"\textbackslash{}input\{x\} \& 5 \% \$\textasciicircum{}\_\#\textasciitilde{}"
     )
+    assert escaped("import --mean 0.5") == "import -{}-mean 0.5", "two hyphens, not a dash"
     assert escaped("two\nlines\u202e文") == "two lines??"
     assert escaped("ℓ₂ ≈ ½ «Đą» e\u0301") == r"$\ell$2 $\approx$ ½ $\ll$Da$\gg$ é"
 
