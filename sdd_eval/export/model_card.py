@@ -21,7 +21,7 @@ from sdd_eval.progress import Progress
 from sdd_eval.records import OBJECT_DETECTION, task_of_arch
 from sdd_eval.report.drawing.cache import read_cache
 from sdd_eval.report.drawing.draw import ReportFigure, draw_figures
-from sdd_eval.report.tables.card import network_cards
+from sdd_eval.report.tables.card import network_cards, shared_apart
 from sdd_eval.report.tables.columns import settings_label
 from sdd_eval.report.tables.groups import method_label
 from sdd_eval.report.tables.headline import Headline, HeadlineCell, HeadlineRow, headline
@@ -162,11 +162,15 @@ def _findings(source: CheckpointNumbers, table: Headline, *, several: bool) -> I
     if several:
         yield from (f"### {_plain(table.rows[0].comparison.title)}", "")
     collection = source.collection
-    for card in network_cards(table.rows, collection.arrays, collection.class_names):
+    cards = network_cards(table.rows, collection.arrays, collection.class_names)
+    cards, shared = shared_apart(cards)
+    for card in cards:
         notes = [f"{note[:1].upper()}{note[1:]}." for note in card.notes]
         number = f"{card.number} ({card.detail})." if card.detail else f"{card.number}."
         text = " ".join(filter(None, [number, card.text, *notes]))
         yield from (f"**{_plain(card.title)}:** {_plain(text)}", "")
+    if shared:
+        yield from (f"All numbers: {_plain('; '.join(shared))}.", "")
 
 
 def _numbers(source: CheckpointNumbers, tables: Sequence[Headline]) -> Iterator[str]:

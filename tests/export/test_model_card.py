@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from types import ModuleType
@@ -91,6 +92,17 @@ def test_only_the_named_checkpoint_of_a_study_is_described(
     text = (project / "model-cards" / nets[1].checkpoint / "README.md").read_text()
     assert f"# {nets[1].checkpoint}".replace("_", "\\_") in text
     assert nets[0].checkpoint not in text.replace(nets[1].checkpoint, "")
+
+
+def test_a_note_on_all_numbers_is_in_the_card_once(synthetic: ModuleType, project: Path) -> None:
+    net = synthetic.network(0.0, 0)
+    runs = [synthetic.accuracy_run(net, limit=64, n=64), synthetic.corruption_run(net)]
+    runs = [dataclasses.replace(run, limit=64, n=64) for run in runs]
+    synthetic.write_study(project / "reports/subset", runs)
+    assert exit_code(["export", "model-card", net.checkpoint, "--study", "subset"]) == 0
+    text = (project / "model-cards" / net.checkpoint / "README.md").read_text()
+    assert text.count("**Accuracy:**") == text.count("**Corruption:**") == 1
+    assert text.count("ubset: 64 images") == 1
 
 
 SCALARS = st.one_of(

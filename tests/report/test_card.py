@@ -17,7 +17,13 @@ from sdd_eval.arrays import Arrays
 from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.evaluators.selective import Selective
 from sdd_eval.metrics.selective import confidence_scores
-from sdd_eval.report.tables.card import Card, confidence_threshold, network_cards, worst_class
+from sdd_eval.report.tables.card import (
+    Card,
+    confidence_threshold,
+    network_cards,
+    shared_apart,
+    worst_class,
+)
 from sdd_eval.report.tables.headline import headline
 from sdd_eval.report.write import write_report
 
@@ -105,7 +111,16 @@ def test_the_weakest_corruption_and_the_weakest_set_are_named(synthetic: ModuleT
     assert found["Corruption"].text.startswith("Weakest: JPEG compression, 5")
     assert found["Corruption"].notes == ("Digits-C, regenerated",)
     assert found["Out-of-distribution"].number.startswith("AUROC 8")
+    assert found["Out-of-distribution"].detail == "KNN"
     assert "the weakest of 3 sets" in found["Out-of-distribution"].text
+
+
+def test_what_all_cards_note_is_apart_from_them_and_a_single_card_keeps_its_notes() -> None:
+    cards = [Card("A", "a", "1", notes=("subset", "x")), Card("B", "b", "2", notes=("subset",))]
+    apart, shared = shared_apart(cards)
+    assert shared == ["subset"]
+    assert [card.notes for card in apart] == [("x",), ()]
+    assert shared_apart(cards[:1]) == (cards[:1], [])
 
 
 def test_signs_of_masked_gradients_stand_at_the_audit_s_number(synthetic: ModuleType) -> None:

@@ -21,7 +21,7 @@ from sdd_eval.report.latex.layout import table_tex
 from sdd_eval.report.latex.selection import Selection
 from sdd_eval.report.runs import RunCollection
 from sdd_eval.report.tables import provenance, sections
-from sdd_eval.report.tables.card import Card, network_cards
+from sdd_eval.report.tables.card import Card, network_cards, shared_apart
 from sdd_eval.report.tables.comparisons import ComparisonSection
 from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.headline import Headline
@@ -163,9 +163,7 @@ def _with_cards(
         names = {*table.part.results["run"]}
         part = RunCollection(tuple(entry for entry in runs if entry.name in names))
         cards = network_cards(table.groups, arrays, part.class_names)
-        notes = cards[0].notes if len(cards) > 1 else ()
-        shared = [note for note in notes if all(note in card.notes for card in cards)]
-        parts.append((table, [card.without(shared) for card in cards], shared))
+        parts.append((table, *shared_apart(cards)))
     return parts
 
 

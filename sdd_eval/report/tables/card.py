@@ -55,6 +55,13 @@ class Card:
         return replace(self, notes=tuple(note for note in self.notes if note not in notes))
 
 
+def shared_apart(cards: Sequence[Card]) -> tuple[list[Card], list[str]]:
+    """Return several cards without the notes that all of them have, and these notes."""
+    notes = cards[0].notes if len(cards) > 1 else ()
+    shared = [note for note in notes if all(note in card.notes for card in cards)]
+    return [card.without(shared) for card in cards], shared
+
+
 @dataclass(frozen=True)
 class _Network:
     """The usable rows of a network, the arrays of its runs, and the names of its classes."""
@@ -216,7 +223,7 @@ def _corruption(network: _Network) -> Iterator[Card]:
             f"least affected: {display_name(best['corruption'])}, {_with_interval(best)}."
         )
     number, interval = _number(row)
-    detail = f"{metric(str(row['metric'])).title} {interval}".strip()
+    detail = ", ".join(filter(None, [metric(str(row["metric"])).title, interval]))
     yield Card("Corruption", "corruption", number, detail, text, _notes(row))
 
 
@@ -236,7 +243,7 @@ def _outliers(network: _Network) -> Iterator[Card]:
     text = f"On {name}, the weakest of {count} sets." if count > 1 else f"On {name}."
     if accepted:
         text += f" Where 95 % of test images are accepted, so are {_with_interval(accepted)} of it."
-    detail = f"{interval} {display_name(best[1])}".strip()
+    detail = ", ".join(filter(None, [display_name(best[1]), interval]))
     yield Card("Out-of-distribution", best[0], f"AUROC {number}", detail, text, _notes(worst))
 
 
