@@ -140,7 +140,7 @@ def test_the_page_contains_numbers_protocols_and_provenance(written: Path) -> No
         "mean over 15 × 5",
         "sdd-eval odin digits-small_cnn-ce-seed0",
         "partial: 300 of 1,000",
-        "Digits-C, regenerated",
+        "Digits: official; Digits-C, regenerated",
         "dddddddddddd",
         "3.11.7",
         "threads",

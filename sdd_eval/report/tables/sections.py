@@ -154,7 +154,7 @@ def _table_row(
         cells=tuple(cells),
         images=" | ".join(sorted({_format_images(mean) for mean in means})),
         protocol=" ".join(map(protocols.label, keys)),
-        data=" | ".join(data),
+        data=" | ".join("; ".join(by_origin(origins.split("; "))) for origins in data),
         official=not any(unofficial(origin) for origin in data)
         and not any(mean["limited"] for mean in means),
     )
