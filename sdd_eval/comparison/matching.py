@@ -84,10 +84,10 @@ def match_runs(
         elif candidates:
             unmatched.append(_mismatch(one, candidates))
         else:
-            unmatched.append(f"{_describe(one.run)}: differ: only the first side was measured")
+            unmatched.append(f"{_describe(one.run)}: only the first side was measured")
     tasks = {_task(one.run) for one in base}
     unmatched += [
-        f"{_describe(two.run)}: differ: only the second side was measured"
+        f"{_describe(two.run)}: only the second side was measured"
         for two in other
         if _task(two.run) not in tasks
     ]

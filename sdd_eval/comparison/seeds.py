@@ -91,7 +91,7 @@ def _not_in_reference(networks: Sequence[Runs]) -> Iterator[str]:
     for run in (one.run for runs in others for one in runs):
         if (run.evaluator, run.dataset) not in known:
             checkpoint = reference[0].run.checkpoint
-            yield f"{run.evaluator} on {run.dataset}: differ: not measured on {checkpoint}"
+            yield f"{run.evaluator} on {run.dataset}: not measured on {checkpoint}"
 
 
 def _rows(

@@ -195,6 +195,16 @@ def test_unmatched_measurements_have_a_reason_instead_of_a_row(tmp_path):
     assert pair.apart[0].startswith("accuracy on digits: differ: data ffff")
 
 
+def test_what_only_one_side_has_is_listed_with_that_side(tmp_path):
+    one, two = accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2)
+    further = [dataclasses.replace(run, dataset=name) for run, name in ((one, "a"), (two, "b"))]
+    (pair,) = compare(study_of(tmp_path, one, two, *further), ["one", "two"]).pairs
+    assert pair.apart == (
+        "accuracy on a: only the first side was measured",
+        "accuracy on b: only the second side was measured",
+    )
+
+
 def test_a_measurement_with_another_protocol_is_listed_as_different(tmp_path):
     one, two = accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2)
     other = [msgspec.structs.replace(m, protocol="another") for m in two.measurements[:1]]
@@ -226,7 +236,7 @@ def test_a_measurement_missing_or_different_in_one_seed_is_listed_as_different(t
     (pair,) = compare(study_of(tmp_path, *runs, more), [run.checkpoint for run in runs]).pairs
     assert pair.apart == (
         "accuracy, accuracy: differ: protocols",
-        "accuracy on digits_validation: differ: not measured on 0.0-0",
+        "accuracy on digits_validation: not measured on 0.0-0",
     )
     assert "accuracy" not in {row.metric for row in pair.rows}
 
