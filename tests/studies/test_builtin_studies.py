@@ -16,6 +16,7 @@ from sdd_eval.paper.comparison import deviations
 from sdd_eval.records import encode
 from sdd_eval.studies import builtin
 from sdd_eval.studies.builtin import builtin_names, study_file
+from sdd_eval.studies.jobs import jobs_of
 from sdd_eval.studies.resolve import read_study
 from sdd_eval.studies.selection import varied
 
@@ -61,6 +62,28 @@ def test_the_small_size_of_every_study_needs_only_built_in_data(name):
     }
 
 
+def test_the_study_of_the_main_comparison_completes_one_seed_after_the_other():
+    jobs = jobs_of(read_study(study_file("paper/core")))
+    seeds = [int(job.checkpoint.rsplit("-seed", 1)[1]) for job in jobs]
+    assert seeds == sorted(seeds)
+    assert {seed: seeds.count(seed) for seed in seeds} == dict.fromkeys(range(5), len(jobs) // 5)
+    trained = [job.checkpoint for job in jobs if job.key.startswith("train ")]
+    assert len(trained) == 15
+    keys = [job.key for job in jobs]
+    first, second = (keys.index(f"train {name}") for name in trained[:2])
+    measured = {job.checkpoint for job in jobs[first:second]}
+    assert measured == {trained[0]}  # a network is measured before the next one is trained
+    assert second - first > 5
+
+
+def test_the_networks_of_the_main_comparison_are_those_of_the_tables():
+    core, table = (
+        {training.name for training in read_study(study_file(name)).trainings}
+        for name in ("paper/core", "paper/table-2")
+    )
+    assert len(core & table) == 6
+
+
 def encode_once(recipe):
     return repr(sorted(encode(recipe).items()))
 
@@ -83,6 +106,7 @@ def test_the_study_file_of_the_documentation_is_valid(tmp_path):
 @pytest.mark.parametrize("name", builtin_names())
 def test_only_studies_that_try_values_have_a_selection(name):
     tried = {
+        "paper/core": ("weight_decay",),
         "paper/miniature": ("sd_dropout", "direction", "position", "weight_decay"),
         "paper/table-9": ("direction",),
         "paper/table-12": ("position",),
