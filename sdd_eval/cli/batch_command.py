@@ -270,7 +270,7 @@ def _step(
     """Run a step after the jobs; return its outcome if the deadline left it."""
     try:
         if deadline.left > 0:
-            with bar.job(label, _SECONDS):
+            with deadline.alarm(), bar.job(label, _SECONDS):
                 step(deadline.watch(bar))
             return []
     except studies.OutOfTime:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
+from typing import NoReturn
 
 from sdd_eval.progress import Progress
 
@@ -64,6 +67,27 @@ class Deadline:
         A training ends after the last epoch that fits, other work at the deadline.
         """
         return _WatchedProgress(progress, self)
+
+    @contextlib.contextmanager
+    def alarm(self) -> Iterator[None]:
+        """Raise `OutOfTime` at the deadline, also in work without progress; needs the main thread.
+
+        Where the system has no alarms, as Windows, only watched progress ends the work.
+        """
+        if math.isinf(self.left) or not hasattr(signal, "setitimer"):
+            yield
+            return
+        before = signal.signal(signal.SIGALRM, _raise_out_of_time)
+        signal.setitimer(signal.ITIMER_REAL, max(self.left, 1e-6))
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+
+def _raise_out_of_time(*_: object) -> NoReturn:
+    raise OutOfTime
 
 
 class _WatchedProgress:

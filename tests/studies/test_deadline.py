@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import pytest
 
@@ -113,6 +114,16 @@ def test_the_last_epoch_is_followed_by_the_checkpoint_even_if_no_other_would_fit
     for _ in range(10):
         watched.advance(1)
     watched.advance(0, "epoch 1/1")
+
+
+def test_an_alarm_ends_work_without_progress_and_none_is_left_behind():
+    begun = time.monotonic()
+    with pytest.raises(OutOfTime), Deadline(0.05).alarm():
+        time.sleep(10.0)
+    assert 0.05 <= time.monotonic() - begun < 5.0
+    with Deadline(0.05).alarm():
+        pass
+    time.sleep(0.1)
 
 
 def test_jobs_that_do_not_fit_are_left_and_shorter_ones_run():
