@@ -185,3 +185,15 @@ def _escape_character(character: str) -> str:
     simpler = unicodedata.normalize("NFKD", character)
     known = (_ESCAPES.get(one, one) for one in simpler if " " <= one < "\x7f")
     return "".join(known) or "?"
+
+
+def format_verdict(entry: Metric, verdict: str) -> str:
+    """Return a verdict of a test as a reader needs it: better or worse instead of higher or lower.
+
+    >>> from sdd_eval.metrics.registry import metric
+    >>> format_verdict(metric("ece"), "lower"), format_verdict(metric("ece"), "not distinguishable")
+    ('better', 'no difference shown')
+    """
+    if verdict not in ("higher", "lower"):
+        return "no difference shown" if verdict else "not tested"
+    return verdict if not entry.better else "better" if verdict == entry.better else "worse"

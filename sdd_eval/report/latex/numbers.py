@@ -17,10 +17,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sdd_eval.metrics.formatting import MISSING, escaped, format_number, format_p_value
+from sdd_eval.metrics.formatting import (
+    MISSING,
+    escaped,
+    format_number,
+    format_p_value,
+    format_verdict,
+)
 from sdd_eval.report.tables.columns import HeadlineColumn
 from sdd_eval.report.tables.headline import Headline, HeadlineCell
-from sdd_eval.report.tables.verdicts import verdict_word
 
 PREFIX = "sdd"
 _DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
@@ -79,7 +84,7 @@ def _values(column: HeadlineColumn, cell: HeadlineCell) -> dict[str, str]:
         ends = {"": change.value, "Low": change.low, "High": change.high}
         signed = {f"Difference{e}": format_number(entry, v, sign=True) for e, v in ends.items()}
         values |= signed | {"P": format_p_value(change.adjusted)}
-        values |= {"Verdict": verdict_word(entry, change.verdict)}
+        values |= {"Verdict": format_verdict(entry, change.verdict)}
     return {end: _tex(text) for end, text in values.items() if text != MISSING}
 
 

@@ -19,6 +19,7 @@ from sdd_eval.metrics.formatting import (
     format_interval,
     format_p_value,
     format_value,
+    format_verdict,
 )
 from sdd_eval.metrics.registry import metric
 from sdd_eval.protocol import text_id
@@ -109,7 +110,7 @@ def _formatted(row: MetricDifference) -> tuple[str, ...]:
         format_interval(entry, row.low, row.high, sign=True),
         format_p_value(row.p),
         format_p_value(row.adjusted),
-        row.verdict,
+        format_verdict(entry, row.verdict),
         format_interval(entry, row.both_low, row.both_high, sign=True),
         format_difference(entry, row.detectable, sign=False),
     )

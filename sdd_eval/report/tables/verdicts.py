@@ -11,6 +11,7 @@ from sdd_eval.metrics.formatting import (
     format_difference,
     format_interval,
     format_mean,
+    format_verdict,
 )
 from sdd_eval.metrics.registry import Metric
 from sdd_eval.report.tables.audits import audit_sentences
@@ -18,7 +19,6 @@ from sdd_eval.report.tables.columns import HeadlineColumn, settings_label
 from sdd_eval.report.tables.headline import Headline, HeadlineCell, HeadlineRow
 from sdd_eval.report.tables.sections import by_origin, unofficial
 from sdd_eval.report.tables.summary import ComparableResults
-from sdd_eval.statistics.hypothesis_tests import Verdict
 from sdd_eval.statistics.intervals import LEVEL, normal_quantile
 from sdd_eval.statistics.seeds import Difference, minimum_detectable_difference
 
@@ -244,19 +244,7 @@ def _difference_line(
     unit = detectable(change, base, cell) * (-1 if entry.better == "lower" else 1)
     ends = sorted((change.low / unit, change.high / unit)) if unit else []
     points = (ends[0], change.value / unit, ends[1]) if unit else ()
-    return DifferenceLine(group, text, verdict_word(entry, change.verdict), points=points)
-
-
-def verdict_word(entry: Metric, verdict: Verdict) -> str:
-    """Return a verdict as a reader needs it: better or worse instead of higher or lower.
-
-    >>> from sdd_eval.metrics.registry import metric
-    >>> verdict_word(metric("ece"), "lower"), verdict_word(metric("ece"), "not distinguishable")
-    ('better', 'no difference shown')
-    """
-    if verdict not in ("higher", "lower"):
-        return "no difference shown" if verdict else "not tested"
-    return verdict if not entry.better else "better" if verdict == entry.better else "worse"
+    return DifferenceLine(group, text, format_verdict(entry, change.verdict), points=points)
 
 
 def detectable(change: Difference, base: HeadlineCell, other: HeadlineCell) -> float:
