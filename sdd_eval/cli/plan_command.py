@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,8 @@ from sdd_eval.device import set_threads
 from sdd_eval.errors import InputError
 from sdd_eval.metrics.formatting import format_difference
 from sdd_eval.metrics.registry import metric
+from sdd_eval.report.runs import read_runs
+from sdd_eval.report.tables.groups import checkpoint_labels
 
 if TYPE_CHECKING:
     from sdd_eval.comparison.records import MetricDifference
@@ -53,8 +55,8 @@ def run(arguments: Sequence[str]) -> int:
         known = ", ".join(dict.fromkeys(one.row.metric for one in found))
         raise InputError(f"--metrics is {' '.join(flags.metrics)}; the compared ones are: {known}")
     header = ("metric", "base", "other", "to detect", "now", "needed")
-    rows = [one.row for one in chosen]
-    print(table([_cells(one, rows) for one in chosen], header))
+    rows, labels = [one.row for one in chosen], checkpoint_labels(read_runs([study]).runs)
+    print(table([_cells(one, rows, labels) for one in chosen], header))
     print(f"power {flags.power:g}, 95 % tests, not adjusted for several of them")
     return 0
 
@@ -70,7 +72,9 @@ def _change(text: str) -> float | None:
     return value
 
 
-def _cells(one: comparison.Requirement, rows: Sequence[MetricDifference]) -> tuple[str, ...]:
+def _cells(
+    one: comparison.Requirement, rows: Sequence[MetricDifference], labels: Mapping[str, str]
+) -> tuple[str, ...]:
     row = one.row
     others = [other for other in rows if (other.evaluator, other.metric) == _name(row)]
     varied = [
@@ -79,7 +83,9 @@ def _cells(one: comparison.Requirement, rows: Sequence[MetricDifference]) -> tup
     name = ", ".join([".".join(_name(row)), *(f"{axis} {row.at[axis]}" for axis in varied)])
     change = format_difference(metric(row.metric, row.unit), one.change, sign=False)
     needed = "no number" if one.needed is None else f"{one.needed:,} {one.unit}"
-    sides = [side[0] + (" …" if len(side) > 1 else "") for side in (one.base, one.others)]
+    sides = [labels.get(side[0], side[0]) for side in (one.base, one.others)]
+    if sides[0] == sides[1]:  # two networks of one method
+        sides = [side[0] + (" …" if len(side) > 1 else "") for side in (one.base, one.others)]
     return name, *sides, change, f"{one.n:,} {one.unit}", needed
 
 

@@ -36,6 +36,7 @@ def test_seeds_are_planned_from_the_spread_of_the_seeds(
     capsys.readouterr()
     assert exit_code(["plan", "s", "--difference", "0.1%"]) == 0
     output = capsys.readouterr().out
+    assert re.search(r"accuracy\.accuracy +CE +CE \+ SD-Dropout λ", output)
     assert re.search(rf"accuracy\.accuracy .* 0\.1 points  3 seeds  {small.needed:,} seeds", output)
 
 

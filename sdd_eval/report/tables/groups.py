@@ -71,6 +71,12 @@ def group_labels(runs: Sequence[StudyRun]) -> dict[str, tuple[str, str]]:
     return labels
 
 
+def checkpoint_labels(runs: Sequence[StudyRun]) -> dict[str, str]:
+    """Return the label of the group of each checkpoint."""
+    labels = group_labels(runs)
+    return {entry.run.checkpoint: labels[entry.name][0] for entry in runs}
+
+
 def _key_without_seed(recipe: Mapping[str, Any] | None) -> str:
     """Return a recipe without its seed as JSON; empty for an imported network."""
     if recipe is None:
