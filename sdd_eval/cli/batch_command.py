@@ -77,8 +77,8 @@ class Flags:
     seeds: tuple[int, ...] = ()
     """Seeds that replace those of the study file."""
     deadline: float | None = bounded(None, FROM_1)
-    """Stop within this many seconds and list what is left, with exit code 4; the same command goes
-    on."""
+    """Stop at the last step that fits into this many seconds and list what is left, with exit code
+    4; the same command goes on."""
     storage: CachedStorage = field(default_factory=CachedStorage)
     compute: Compute = field(default_factory=Compute)
     engine: EngineFlags = field(default_factory=EngineFlags)
