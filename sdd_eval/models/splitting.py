@@ -99,8 +99,9 @@ def split_classifier(
 
 def _known_fault(module: nn.Module, images: Tensor, logits: Tensor, arch: str) -> str:
     """Return a known reason why the last linear layer does not give the outputs, or nothing."""
-    if bool(((logits >= 0) & (logits <= 1)).all()):
-        sums = bool(((logits.sum(dim=1) - 1).abs() < 1e-3).all())
+    sums = bool(((logits.sum(dim=1) - 1).abs() < 1e-3).all())
+    positive = bool((logits > 0).all())  # values of a ReLU, which are 0, are none of a sigmoid
+    if bool(((logits >= 0) & (logits <= 1)).all()) and (sums or positive):
         values, last = ("probabilities", "softmax") if sums else ("values of a sigmoid", "sigmoid")
         return (
             f"arch {arch!r} returns {values} (rows from 0 to 1 that {'' if sums else 'do not '}sum "

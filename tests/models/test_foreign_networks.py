@@ -246,14 +246,31 @@ class AlwaysDropped(nn.Dropout):
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ((nn.Linear(108, 10), nn.Softmax(1)), r"returns probabilities .* leave out its last soft"),
-        ((AlwaysDropped(0.3), nn.Linear(108, 10)), "gives other logits in another pass over the"),
-        ((nn.Linear(108, 10), nn.ReLU()), r"'1' \(108 → 10\) is the last, but its input is not a"),
+        (
+            lambda linear: (linear, nn.Softmax(1)),
+            "returns probabilities .* leave out its last soft",
+        ),
+        (
+            lambda linear: (linear, nn.Sigmoid()),
+            "returns values of a sigmoid .* leave out its last s",
+        ),
+        (
+            lambda linear: (AlwaysDropped(0.3), linear),
+            "gives other logits in another pass over the",
+        ),
+        (
+            lambda linear: (linear, nn.ReLU()),
+            r"'1' \(108 → 10\) is the last, but its input is not a",
+        ),
+        (
+            lambda linear: (linear, nn.ReLU(), nn.Hardtanh()),
+            r"'1' \(108 → 10\) is the last, but its input is not a",
+        ),
     ],
 )
 def test_a_network_that_does_not_end_in_logits_is_refused_with_the_reason(layers, message):
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Flatten(), *layers)
+    module = nn.Sequential(nn.Flatten(), *layers(nn.Linear(108, 10)))
     with pytest.raises(InputError, match=message):
         split_classifier(module, 10, torch.randn(4, 3, 6, 6), "f.py:net")
 
