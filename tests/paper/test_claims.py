@@ -178,6 +178,18 @@ def test_the_miniature_study_has_every_baseline_of_the_claims_about_one_network(
     assert {"both-over-forward-cifar100", "over-dropout-standard-cifar100"} <= tested
 
 
+def test_the_main_comparison_has_both_sides_with_tuned_weight_decay():
+    sides = sides_of_study("paper/core")
+    for name in ("accuracy", "calibration", "fgsm-cifar100", "corruption", "odin-auroc"):
+        claim = CLAIMS[name]
+        ((_, other),) = side_pairs(claim, claim.pair, sides)
+        ((base, tuned),) = side_pairs(
+            claim, claim.baselines["tuned weight decay"], sides, other.shared
+        )
+        assert len(base.seeds) == len(tuned.seeds) == 5
+        assert tuned.fields["weight_decay"] == 5e-4
+
+
 def test_a_gain_over_every_baseline_that_survives_the_checks_is_shown():
     found = verdicts(*everyone())
     for name in ("accuracy", "fgsm-cifar100", "corruption", "odin-auroc"):

@@ -68,7 +68,10 @@ def test_the_study_of_the_main_comparison_completes_one_seed_after_the_other():
     assert seeds == sorted(seeds)
     assert {seed: seeds.count(seed) for seed in seeds} == dict.fromkeys(range(5), len(jobs) // 5)
     trained = [job.checkpoint for job in jobs if job.key.startswith("train ")]
-    assert len(trained) == 15
+    assert len(trained) == 20
+    sides = [(1e-4, 0.0), (1e-4, 1.0), (5e-4, 0.0), (5e-4, 1.0)]  # the paper's come first
+    recipes = [job.work.recipe for job in jobs if job.key.startswith("train ")]
+    assert [(r.weight_decay, r.sd_dropout) for r in recipes] == sides * 5
     keys = [job.key for job in jobs]
     first, second = (keys.index(f"train {name}") for name in trained[:2])
     measured = {job.checkpoint for job in jobs[first:second]}
