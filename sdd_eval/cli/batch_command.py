@@ -43,7 +43,7 @@ STATES = ("done", "interrupted", "missing", "blocked")
 _COMPARE, _REPORT = "compare", "report"
 #: How long each of them counts in the progress bar.
 _SECONDS = 5.0
-#: The share of a deadline that is kept for comparison and report, and how many seconds at most.
+#: The share of a deadline that is kept for the report, and how many seconds at most.
 _RESERVED, _MOST_RESERVED = 0.1, 30.0
 #: Exit code of a command that its deadline ended.
 _LEFT = 4
@@ -229,7 +229,8 @@ def run_planned(
     compares = bool(study.compare) or len(compared) > 1
     total = sum(seconds.values()) + _SECONDS * (1 + compares)
     deadline = deadline or studies.Deadline()
-    of_jobs = _before_report(deadline, planned)
+    reserved = min(_RESERVED * deadline.left, _MOST_RESERVED)
+    of_jobs = deadline.before(reserved, {plan.job.key: plan.least for plan in planned})
     with cli.Overall(total, len(jobs) + 1 + compares) as bar:
         engine = engine or EngineFlags()
         if engine.engine == "ray":
@@ -246,7 +247,7 @@ def run_planned(
             outcomes = studies.run_jobs(jobs, workspace, seconds, bar, of_jobs)
         if compares:
             try:
-                outcomes += _step(_COMPARE, partial(compare, workspace.study), bar, deadline)
+                outcomes += _step(_COMPARE, partial(compare, workspace.study), bar, of_jobs)
             except InputError as error:  # the report is written nevertheless
                 reason = " ".join(str(error).split())
                 outcomes.append(studies.JobOutcome(_COMPARE, _COMPARE, "failed", reason=reason))
@@ -254,14 +255,6 @@ def run_planned(
         write = partial(_report, images and study.images, workspace.study)
         outcomes += _step(_REPORT, write, bar, deadline)
     return outcomes
-
-
-def _before_report(
-    deadline: studies.Deadline, planned: Sequence[studies.Planned]
-) -> studies.Deadline:
-    """Return the deadline of the jobs, which keeps time for comparison and report."""
-    reserved = min(_RESERVED * deadline.left, _MOST_RESERVED)
-    return deadline.before(reserved, {plan.job.key: plan.least for plan in planned})
 
 
 def _step(

@@ -73,7 +73,7 @@ def run_concurrently(
                 if worker.job is None and (job := queue.next()):
                     one_piece = not isinstance(job.work, Evaluation)
                     display = progress.begin(job.label, seconds.get(job.key, 0.0), one_piece)
-                    worker.begin(job, display, deadline.left)
+                    worker.begin(job, display, deadline.of(job.key).left)
             busy = {worker.connection: worker for worker in workers if worker.job is not None}
             for connection in multiprocessing.connection.wait(list(busy), timeout=WAIT):
                 _receive(busy[connection], queue)  # type: ignore[index]
@@ -153,12 +153,15 @@ class _Worker:
         theirs.close()  # so that the end of the process ends the connection
 
     def begin(self, job: Job, display: JobDisplay, seconds: float) -> None:
-        """Run a job for so many seconds at most, in a new process if the last one was killed."""
+        """Run a job for so many seconds at most, in a new process if the last one was killed.
+
+        They count from now on, also while a new process starts.
+        """
         if self.connection.closed:
             self._start()
         self.job, self.display, self.begun = job, display, time.monotonic()
         with contextlib.suppress(BrokenPipeError):  # noticed when it is received from
-            self.connection.send((job, seconds))
+            self.connection.send((job, time.time() + seconds))
 
     def killed(self, job: Job) -> JobOutcome:
         """Return the outcome of a job whose process ended without one."""
@@ -222,10 +225,10 @@ def _serve(connection: Connection, workspace: Workspace, level: int) -> None:
         warnings.showwarning = lambda message, category, *_: connection.send(("warning", message))
         prepare_device(workspace.device, workspace.threads)
         while True:
-            job, seconds = connection.recv()
+            job, end = connection.recv()
+            deadline = Deadline(end - time.time())
             try:
-                progress = Deadline(seconds).watch(_SentProgress(connection))
-                outcome = run_job(job, workspace, progress)
+                outcome = run_job(job, workspace, _SentProgress(connection), deadline)
             except store.Busy:
                 outcome = None
             connection.send(("outcome", outcome))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
@@ -20,6 +21,10 @@ class OutOfTime(BaseException):
     """
 
 
+#: Seconds after which no alarm is set, because timers of systems are limited.
+_FAR = 1e8
+
+
 class Deadline:
     """The time before which jobs end.
 
@@ -28,6 +33,7 @@ class Deadline:
         least: seconds of each job's shortest part that is kept, by the job's key; of those that are
             not in it 0.
         clock: returns the present time in seconds.
+        outer: the deadline of the whole command, if it is later.
     """
 
     def __init__(
@@ -35,8 +41,9 @@ class Deadline:
         seconds: float = math.inf,
         least: Mapping[str, float] = MappingProxyType({}),
         clock: Callable[[], float] = time.monotonic,
+        outer: Deadline | None = None,
     ) -> None:
-        self._least, self._clock = least, clock
+        self._least, self._clock, self._outer = least, clock, outer
         self._end = clock() + seconds
         self._begun = False
 
@@ -45,9 +52,13 @@ class Deadline:
         """Seconds until the deadline."""
         return self._end - self._clock()
 
-    def before(self, seconds: float, least: Mapping[str, float]) -> Deadline:
+    def before(self, seconds: float, least: Mapping[str, float] = MappingProxyType({})) -> Deadline:
         """Return the deadline of jobs that end so many seconds earlier."""
-        return Deadline(self.left - seconds, least, self._clock)
+        return Deadline(self.left - seconds, least, self._clock, self)
+
+    def of(self, key: str) -> Deadline:
+        """Return the deadline of a job; one with nothing to do may end as late as the command."""
+        return self if self._least.get(key) else self._outer or self
 
     def admits(self, key: str) -> bool:
         """Whether a job may begin: its shortest part fits, or it is the first with work to do.
@@ -70,20 +81,33 @@ class Deadline:
 
     @contextlib.contextmanager
     def alarm(self) -> Iterator[None]:
-        """Raise `OutOfTime` at the deadline, also in work without progress; needs the main thread.
+        """Raise `OutOfTime` at the deadline, also in work without progress.
 
-        Where the system has no alarms, as Windows, only watched progress ends the work.
+        It is raised as `KeyboardInterrupt` is: an operation on tensors ends first. An error that it
+        leads to on its way, as where a library restores its state, is `OutOfTime` too. Outside the
+        main thread, and on systems without alarms, as Windows, only watched progress ends the work.
         """
-        if math.isinf(self.left) or not hasattr(signal, "setitimer"):
+        main = threading.current_thread() is threading.main_thread()
+        if self.left > _FAR or not main or not hasattr(signal, "setitimer"):
             yield
             return
         before = signal.signal(signal.SIGALRM, _raise_out_of_time)
         signal.setitimer(signal.ITIMER_REAL, max(self.left, 1e-6))
         try:
             yield
+        except Exception as error:
+            if _follows_from_deadline(error):
+                raise OutOfTime from error
+            raise
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
+
+
+def _follows_from_deadline(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, OutOfTime):
+        error = error.__context__
+    return error is not None
 
 
 def _raise_out_of_time(*_: object) -> NoReturn:

@@ -121,23 +121,27 @@ def _next(
         return left(job)
     one_piece = not isinstance(job.work, Evaluation)
     with progress.job(job.label, seconds.get(job.key, 0.0), one_piece=one_piece):
-        outcome = run_job(job, workspace, deadline.watch(progress))
+        outcome = run_job(job, workspace, progress, deadline.of(job.key))
     deadline.begin(job.key)
     return outcome
 
 
-def run_job(job: Job, workspace: Workspace, progress: Progress) -> JobOutcome:
+def run_job(
+    job: Job, workspace: Workspace, progress: Progress, deadline: Deadline | None = None
+) -> JobOutcome:
     """Run a job; any exception but `Busy`, if another process runs it, is why it failed.
 
-    With `OutOfTime` it is "left".
+    At the deadline it is stopped and "left", with what it has stored.
     """
+    deadline = deadline or Deadline()
     begin = time.perf_counter()
     worker = f"{socket.gethostname()}:{os.getpid()}"
     reason = trace = ""
     result: Result
     warnings: tuple[str, ...] = ()
     try:
-        needed, warnings = _run(job.work, workspace, progress)
+        with deadline.alarm():
+            needed, warnings = _run(job.work, workspace, deadline.watch(progress))
         result = "done" if needed else "already done"
     except store.Busy:
         raise
