@@ -25,7 +25,8 @@ NAMES = {
     **{"jpeg_compression": "JPEG compression", "fgsm": "FGSM"},
     **{"pgd_ce": "PGD, cross-entropy", "pgd_margin": "PGD, margin"},
     # networks
-    **{"small_cnn": "small CNN", "resnet10_s2": "ResNet-10, stride 2"},
+    **{"small_cnn": "small CNN", "small_cnn_wide": "wide small CNN"},
+    **{"resnet10_s2": "ResNet-10, stride 2"},
 }
 #: Endings of corrupted versions of a test set.
 _VERSIONS = {"_c_regenerated": "-C, regenerated", "_c": "-C"}

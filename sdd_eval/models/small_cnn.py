@@ -7,20 +7,21 @@ from torch import nn
 from sdd_eval.models.network import Stages
 
 
-def build_small_cnn(channels: int, width: int) -> Stages:
-    """Return three 3×3 convolutions with batch norm: 52 thousand parameters on the digits.
+def build_small_cnn(channels: int, widths: tuple[int, int, int]) -> Stages:
+    """Return three 3×3 convolutions of these widths with batch norm.
 
     The first two halve the side, and the feature is the mean of the last map, so images of 4 pixels
-    or more work. `width` is the feature's; the layers before have a quarter and half of it.
+    or more work.
     """
+    first, second, feature = widths
     stages = {
-        "layer1": nn.Sequential(*_convolution(channels, width // 4), nn.MaxPool2d(2)),
-        "layer2": nn.Sequential(*_convolution(width // 4, width // 2), nn.MaxPool2d(2)),
-        "layer3": nn.Sequential(*_convolution(width // 2, width)),
+        "layer1": nn.Sequential(*_convolution(channels, first), nn.MaxPool2d(2)),
+        "layer2": nn.Sequential(*_convolution(first, second), nn.MaxPool2d(2)),
+        "layer3": nn.Sequential(*_convolution(second, feature)),
         "pool": nn.AdaptiveAvgPool2d(1),
         "flatten": nn.Flatten(),
     }
-    return Stages(stages, width)
+    return Stages(stages, feature)
 
 
 def _convolution(ins: int, outs: int) -> tuple[nn.Module, ...]:

@@ -8,6 +8,7 @@ from sdd_eval.records import ModelSpec
 
 BUILT_IN = [
     "small_cnn",
+    "small_cnn_wide",
     "resnet8",
     "resnet20",
     "resnet20_b",
@@ -65,6 +66,9 @@ def test_resnets_have_the_published_number_of_parameters(arch, classes, expected
 def test_small_networks_have_the_documented_number_of_parameters():
     assert parameters(build(spec("resnet18w16", 100))) == pytest.approx(0.7e6, rel=0.03)
     assert 20_000 < parameters(build(spec("small_cnn", 10, 1, 8))) < 90_000
+    wide = build(spec("small_cnn_wide", 10, 1, 8))
+    assert parameters(wide) == pytest.approx(0.2e6, rel=0.2)
+    assert wide.classifier.in_features == 512
 
 
 @pytest.mark.parametrize("arch", BUILT_IN)

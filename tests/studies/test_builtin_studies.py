@@ -126,8 +126,8 @@ def short_quickstart(tmp_path, monkeypatch):
     """The built-in quickstart with one seed and one epoch, and an empty working folder."""
     text = study_file("quickstart").read_text()
     assert "seeds = [0, 1, 2]" in text
-    assert "epochs = 30" in text
-    text = text.replace("seeds = [0, 1, 2]", "seeds = [0]").replace("epochs = 30", "epochs = 1")
+    assert "epochs = 60" in text
+    text = text.replace("seeds = [0, 1, 2]", "seeds = [0]").replace("epochs = 60", "epochs = 1")
     folder = tmp_path / "builtin"
     folder.mkdir()
     (folder / "quickstart.toml").write_text(text)
@@ -150,14 +150,14 @@ def test_quickstart_trains_evaluates_and_reports_and_a_second_call_has_no_work(
     first = capfd.readouterr()
     assert "[13/13] report" in first.err
     assert first.out.splitlines()[-1] == "reports/quickstart/index.html"
-    assert "CE + SD-Dropout λ 0.1" in first.out
+    assert "CE + SD-Dropout λ 0.3" in first.out
     assert "ODIN FPR95 ↓" in first.out
     runs = [store.read_run(p) for p in store.run_paths(short_quickstart / "reports/quickstart")]
     assert len(runs) == 10
     assert len({run.evaluator for run in runs}) == 5
     assert {run.limit for run in runs} == {8}
     assert {path.name for path in (short_quickstart / "checkpoints").iterdir()} == {
-        f"digits-small_cnn-ce{term}-seed0" for term in ("", "-sdd0.1")
+        f"digits-small_cnn_wide-ce{term}-imagesperclass10-seed0" for term in ("", "-sdd0.3")
     }
     before = times(short_quickstart)
     assert exit_code(["quickstart", "--limit", "8"]) == 0
@@ -167,8 +167,8 @@ def test_quickstart_trains_evaluates_and_reports_and_a_second_call_has_no_work(
 
 def test_quickstart_has_three_seeds_with_and_without_sd_dropout():
     recipes = [training.recipe for training in read_study(study_file("quickstart")).trainings]
-    assert {recipe.dataset for recipe in recipes} == {"digits"}
+    assert {(recipe.dataset, recipe.images_per_class) for recipe in recipes} == {("digits", 10)}
     assert {(recipe.drop_rate, recipe.temperature) for recipe in recipes} == {(0.5, 3.0)}
     assert [(recipe.seed, recipe.sd_dropout) for recipe in recipes] == [
-        (seed, weight) for seed in (0, 1, 2) for weight in (0.0, 0.1)
+        (seed, weight) for seed in (0, 1, 2) for weight in (0.0, 0.3)
     ]
