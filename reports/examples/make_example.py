@@ -2,14 +2,17 @@
 
 Usage: python reports/examples/make_example.py STUDY NAME
 
-STUDY is a study's folder, as `reports/quickstart`, that `sdd-eval report` has written its page to.
-Its page and CSV files go to `reports/examples/NAME/`, a picture of its table and its reliability
-diagram to `NAME.png` there. Needs Chromium and `pip install '.[browser]'`.
+STUDY is a study's folder, as `reports/quickstart`, that `sdd-eval report` has written its page to;
+of any data but digits with `--no-images`. Its page and CSV files go to `reports/examples/NAME/`, a
+picture of its table and its reliability diagram to `NAME.png` there. What `sdd-eval paper claims`
+has written goes there too, and a table of the verdicts into the README, between two comments; if
+the README has none, they are named. Needs Chromium and `pip install '.[browser]'`.
 """
 
 from __future__ import annotations
 
 import getpass
+import gzip
 import html
 import io
 import re
@@ -18,11 +21,22 @@ import socket
 import sys
 from pathlib import Path
 
+import pandas
+
+from sdd_eval.paper.claim_groups import groups_markdown
+from sdd_eval.paper.claims import paper_claims
+from sdd_eval.paper.evidence import read_evidence
+from sdd_eval.paper.verdicts import decisive, judge
+
 EXAMPLES = Path(__file__).parent
+README = EXAMPLES.parents[1] / "README.md"
 #: The tables of an example.
 TABLES = ("results.csv", "summary.csv", "runs.csv", "protocols.csv", "intervals.csv")
-#: Bytes of a page that mails well, of a table that a repository holds, of a README's picture.
-MOST_PAGE, MOST_TABLE, MOST_PICTURE = 2_000_000, 1_500_000, 300_000
+#: Bytes of a page that mails well, of a table that a repository holds, of a README's picture, and
+#: of all files of an example.
+MOST_PAGE, MOST_TABLE, MOST_PICTURE, MOST = 2_000_000, 1_500_000, 300_000, 3_000_000
+#: The data sets whose images may be shown.
+FREE = {"digits", "digits_c_regenerated"}
 #: Folders of a study that are not copied: their links become plain words.
 LEFT_OUT = ("figures", "tables", "comparisons")
 #: A page so wide that no column of its table is cut off, and how many pixels one of its is.
@@ -49,16 +63,67 @@ SHORTEN = """() => {
 def main(study: Path, name: str) -> None:
     """Copy the study's files to the example and take its picture."""
     folder = EXAMPLES / name
-    folder.mkdir(exist_ok=True)
-    page = without_links((study / "index.html").read_text(encoding="utf-8"), study)
-    checked("index.html", page.encode(), MOST_PAGE)
-    (folder / "index.html").write_text(page, encoding="utf-8")
-    for table in TABLES:
-        checked(table, (study / table).read_bytes(), MOST_TABLE)
-        shutil.copyfile(study / table, folder / table)
+    copy_report(study, folder)
+    judged = (study / "paper/claims.csv").exists()
+    if judged:
+        copy_claims(study, folder)
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    if size > MOST:
+        sys.exit(f"{folder} has {size:,} bytes; an example has at most {MOST:,}")
     picture = picture_of(folder / "index.html")
     checked(f"{name}.png", picture, MOST_PICTURE, text=False)
     (EXAMPLES / f"{name}.png").write_bytes(picture)
+    if judged:
+        readme = README.read_text(encoding="utf-8")
+        README.write_text(with_table(readme, verdict_table(folder), name), encoding="utf-8")
+
+
+def copy_report(study: Path, folder: Path) -> None:
+    """Copy page and tables to an example; a table that is too large is compressed."""
+    folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    page = without_links((study / "index.html").read_text(encoding="utf-8"), study)
+    runs = pandas.read_csv(study / "runs.csv")
+    if "data:image/" in page and not {*runs["dataset"]} <= FREE:
+        sys.exit("the page shows images of a data set; write it by `sdd-eval report --no-images`")
+    for table in TABLES:
+        content, target = (study / table).read_bytes(), folder / table
+        if len(content) > MOST_TABLE:
+            content, target = gzip.compress(content, mtime=0), folder / f"{table}.gz"
+            page = re.sub(rf'(href="?){table}', rf"\1{target.name}", page)
+        checked(target.name, content, MOST_TABLE, text=target.suffix == ".csv")
+        target.write_bytes(content)
+    checked("index.html", page.encode(), MOST_PAGE)
+    (folder / "index.html").write_text(page, encoding="utf-8")
+
+
+def copy_claims(study: Path, folder: Path) -> None:
+    """Copy the claims, their verdicts and evidence, and the recipes of the study's networks."""
+    for path in (study / "study.json", *sorted((study / "paper").glob("claims*"))):
+        checked(path.name, path.read_bytes(), MOST_TABLE)
+        shutil.copyfile(path, folder / path.name)
+
+
+def verdict_table(folder: Path) -> str:
+    """Return the verdicts on groups of claims, recomputed from the evidence of an example."""
+    evidence = read_evidence(pandas.read_csv(folder / "claims-evidence.csv"))
+    return groups_markdown(decisive(judge(paper_claims(), evidence)))
+
+
+def with_table(readme: str, table: str, name: str) -> str:
+    """Return the README with the table of an example between its two comments."""
+    begin, end = marks(name)
+    before, _, rest = readme.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        sys.exit(f"{README.name} lacks these two lines; put them in and repeat:\n{begin}\n{end}")
+    return f"{before}{begin}\n{table}{end}{after}"
+
+
+def marks(name: str) -> tuple[str, str]:
+    """Return the comments before and after the table of an example in the README."""
+    return f"<!-- verdicts of reports/examples/{name} -->", "<!-- end of the verdicts -->"
 
 
 def without_links(page: str, study: Path) -> str:

@@ -14,11 +14,13 @@ from sdd_eval.cli.terminal import table
 from sdd_eval.cli.verbosity import Verbosity
 from sdd_eval.device import prepare_device
 from sdd_eval.paper import claim_details, claim_rendering
+from sdd_eval.paper.claim_commands import with_commands
 from sdd_eval.paper.claim_details import Row
+from sdd_eval.paper.claim_groups import groups_markdown
 from sdd_eval.paper.claims import paper_claims
 from sdd_eval.paper.evidence import Evidence, collect_evidence, cost_evidence, evidence_frame
 from sdd_eval.paper.sides import study_sides
-from sdd_eval.paper.verdicts import counts, decisive, judge
+from sdd_eval.paper.verdicts import Judgement, counts, decisive, judge
 from sdd_eval.report.runs import RunCollection, read_runs
 from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.groups import recipe_of
@@ -63,7 +65,7 @@ class Flags:
 
 
 def run_claims(arguments: Sequence[str]) -> int:
-    """Print the claims that were tested and their verdicts; write page, CSV, LaTeX and JSON."""
+    """Print the claims that were tested and their verdicts; write page, CSV, LaTeX and more."""
     flags = parse(Flags, arguments, "paper claims")
     reports = flags.storage.reports
     folders = [study_folder(name, reports) for name in flags.study]
@@ -79,7 +81,9 @@ def run_claims(arguments: Sequence[str]) -> int:
     notes = [line for record in records.values() for line in record.warnings]
     into = (folders[0] if len(folders) == 1 else reports) / "paper"
     titles = [record.title or name for name, record in records.items()]
-    _print_and_write(evidence, details, list(dict.fromkeys(notes)), titles, into)
+    claims = with_commands(paper_claims(), [folder.name for folder in folders])
+    judged = judge(claims, evidence)
+    print_and_write(judged, details, list(dict.fromkeys(notes)), titles, into)
     return 0
 
 
@@ -124,8 +128,8 @@ def _details(collection: RunCollection, results: pandas.DataFrame) -> dict[str, 
     return {name: rows for name, rows in details.items() if rows}
 
 
-def _print_and_write(
-    evidence: Sequence[Evidence],
+def print_and_write(
+    judged: Sequence[Judgement],
     details: Mapping[str, Sequence[Row]],
     notes: Sequence[str],
     titles: Sequence[str],
@@ -134,9 +138,9 @@ def _print_and_write(
     """Print the verdicts and the tables of details, and write everything into a folder."""
     import pandas
 
-    judged = judge(paper_claims(), evidence)
     decided = decisive(judged)
     rows = claim_rendering.claim_rows(judged, decided)
+    evidence = [one.evidence for one in judged if one.evidence]
     for line in notes:
         print(f"note: {line}")
     print(_claims_table(rows) if evidence else "no claim was tested")
@@ -148,10 +152,11 @@ def _print_and_write(
     write_text(into / "claims.csv", to_csv(claim_rendering.claims_frame(judged)))
     write_text(into / "claims-evidence.csv", to_csv(evidence_frame(evidence)))
     write_text(into / "claims.tex", claim_rendering.claims_latex(rows))
+    write_text(into / "claims.md", groups_markdown(decided))
     content = [claim_rendering.judgement_record(one) for one in judged]
     write_text(into / "claims.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     page = report.write_claims(into, rows, number, details, notes, titles)
-    print(f"{page}; beside it claims.csv, claims.tex, claims.json, and the evidence as CSV")
+    print(f"{page}; beside it claims.csv, .tex, .json, .md, and the evidence as CSV")
 
 
 def _claims_table(rows: Sequence[claim_rendering.ClaimRow]) -> str:

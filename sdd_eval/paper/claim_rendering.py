@@ -99,20 +99,23 @@ def reason(judgement: Judgement) -> str:
     if judgement.verdict == "not shown":
         parts.append(_seeds_text(judgement))
     if judgement.gone:
-        words = (_gone(judgement, name) for name in judgement.gone)
+        words = [f"{title} ({text})" for title, text in gone_titles(judgement).items()]
         parts.append(f"gone {', '.join(words)}")
     if judgement.missing:
         parts.append(f"not measured: {', '.join(judgement.missing)}")
     return "; ".join(parts)
 
 
-def _gone(judgement: Judgement, name: str) -> str:
-    """Return a baseline or check of which the claim does not hold, with its difference."""
-    assert judgement.evidence is not None
-    is_check = name in judgement.claim.checks
-    contrasts = judgement.evidence.of("check" if is_check else "baseline", name)
-    numbers = " and ".join(map(_difference_text, contrasts))
-    return f"{'' if is_check else 'against '}{name} ({numbers})"
+def gone_titles(judgement: Judgement) -> dict[str, str]:
+    """Return the difference in each baseline and check of which the claim does not hold."""
+    found = {}
+    for name in judgement.gone:
+        assert judgement.evidence is not None
+        is_check = name in judgement.claim.checks
+        contrasts = judgement.evidence.of("check" if is_check else "baseline", name)
+        title = name if is_check else f"against {name}"
+        found[title] = " and ".join(map(_difference_text, contrasts))
+    return found
 
 
 def _seeds_text(judgement: Judgement) -> str:
@@ -208,7 +211,8 @@ def judgement_record(judgement: Judgement) -> dict[str, Any]:
     claim, evidence = judgement.claim, judgement.evidence
     base, other = claim.paper_values
     record: dict[str, Any] = {
-        **{name: getattr(claim, name) for name in ("id", "section", "sentence", "where")},
+        **{name: getattr(claim, name) for name in ("id", "section", "group", "variant")},
+        **{name: getattr(claim, name) for name in ("sentence", "where")},
         "refuted_by": claim.refuted_by,
         "direction": claim.direction,
         "verdict": judgement.verdict,

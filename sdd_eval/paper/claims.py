@@ -74,7 +74,8 @@ class Claim:
     """A claim: `other` has a higher, lower or equal number than `base`.
 
     Attributes:
-        id, section, sentence, where, refuted_by: what it says, in our words.
+        id, section, group, sentence, where, refuted_by: what it says, in our words.
+        variant: in what it differs from others of its group.
         data, network, epochs: the test set, the paper's network, and the epochs of its training.
         detector: whether the networks are detectors, whose backbones the sides describe.
         number, against: the number of `other`, and of `base` if that is another one.
@@ -91,12 +92,14 @@ class Claim:
 
     id: str
     section: str
+    group: str
     sentence: str
     where: str
     refuted_by: str
     command: str
     pair: Pair
     number: Number
+    variant: str = ""
     against: Number | None = None
     threshold: float | None = None
     direction: Literal["higher", "lower", "equal"] = "higher"
@@ -164,7 +167,10 @@ def _combinations(table: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for values in itertools.product(*each.values()):
         names = dict(zip(each, values, strict=True))
         titles = {name: _title(value) for name, value in names.items()}
-        yield {**_filled(content, names), "sentence": content["sentence"].format_map(titles)}
+        texts = {"variant": ", ".join(titles.values())}
+        written = (name for name in ("sentence", "variant") if name in content)
+        texts |= {name: content[name].format_map(titles) for name in written}
+        yield {**_filled(content, names), **texts}
 
 
 def _title(value: Any) -> str:

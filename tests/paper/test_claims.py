@@ -14,6 +14,8 @@ from sdd_eval.arrays import Array, Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.metrics.calibration import ece
 from sdd_eval.metrics.classification import confidence_and_correct
+from sdd_eval.paper.claim_commands import with_commands
+from sdd_eval.paper.claim_groups import groups_markdown
 from sdd_eval.paper.claim_rendering import claim_rows, claims_latex, judgement_record
 from sdd_eval.paper.claims import paper_claims
 from sdd_eval.paper.equal_confidence import errors_at_equal_confidence, temperature_of_confidence
@@ -261,6 +263,38 @@ def test_a_claim_without_networks_is_not_tested_and_names_the_command():
     found = verdicts(*everyone())["imagenet-accuracy"]
     assert (found.verdict, found.evidence) == ("not tested here", None)
     assert judgement_record(found)["reason"] == "run sdd-eval batch paper/table-3"
+
+
+def test_a_study_that_is_not_finished_is_the_command_for_the_claims_that_it_measures():
+    commands = {c.id: c.command for c in with_commands(paper_claims(), ["paper-miniature"])}
+    for name in ("accuracy", "with-cs_kd-cifar100", "weight-0.1", "gradient-size-half"):
+        assert commands[name] == "sdd-eval batch paper/miniature"
+    for name in ("imagenet-accuracy", "with-ls-cifar100", "weight-5.0", "cost-dml"):
+        assert commands[name] == CLAIMS[name].command
+    small = with_commands(paper_claims(), ["own", "paper-table-1-small", "paper-miniature"])
+    commands = {claim.id: claim.command for claim in small}
+    assert commands["accuracy"] == "sdd-eval batch paper/table-1 --small"
+    assert commands["calibration"] == "sdd-eval batch paper/miniature"  # not measured by table 1
+    assert with_commands(paper_claims(), []) == list(paper_claims())
+
+
+def test_claims_of_a_group_are_one_row_with_the_number_of_each_verdict():
+    better = {**BETTER, "auroc": CE["auroc"]}
+    metrics = ("fpr_at_95_tpr", "detection_error", "aupr_in", "aupr_out")
+    base, other = ({**means, **dict.fromkeys(metrics, means["auroc"])} for means in (CE, better))
+    results = study(({}, base, 3), (SDD, {**other, "aupr_in": 0.9, "aupr_out": 0.9}, 3))
+    judged = judge(paper_claims(), collect_evidence(paper_claims(), *results))
+    text = groups_markdown(decisive(judged))
+    (row,) = (line for line in text.splitlines() if "by ODIN" in line)
+    cells = [cell.strip() for cell in row.split("|")[1:-1]]
+    assert cells[0] == "Better detection of outliers by ODIN (5 claims)"
+    assert cells[1].startswith("FPR at 95 % TPR: ")
+    assert cells[3] == "2 shown against the paper's baseline only; 3 not shown"
+    assert text.count("| More accurate |") == 1
+    untested = text.splitlines()[-1]
+    assert untested.startswith("Not tested here: ")
+    assert "Better object detection" in untested
+    assert "ODIN" not in untested
 
 
 def test_a_claim_about_a_constant_and_one_about_two_numbers_of_the_same_networks():

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pandas
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "reports/examples"
@@ -32,12 +33,17 @@ def make_example() -> ModuleType:
 def test_committed_examples_obey_the_limits_of_the_script(folder: Path, make_example: Any) -> None:
     page = (folder / "index.html").read_bytes()
     make_example.checked("index.html", page, make_example.MOST_PAGE)
-    tables = [name for name in make_example.TABLES if (folder / name).exists()]
-    assert {"results.csv", "summary.csv"} <= set(tables)
-    for table in tables:
-        make_example.checked(table, (folder / table).read_bytes(), make_example.MOST_TABLE)
+    names = [each for name in make_example.TABLES for each in (name, f"{name}.gz")]
+    tables = [name for name in names if (folder / name).exists()]
+    assert {"results", "summary"} <= {name.partition(".")[0] for name in tables}
+    for path in (each for each in folder.iterdir() if each.name != "index.html"):
+        text = path.suffix != ".gz"
+        make_example.checked(path.name, path.read_bytes(), make_example.MOST_TABLE, text=text)
+    assert sum(path.stat().st_size for path in folder.iterdir()) < make_example.MOST
     links = set(re.findall(r'<a href="?([^#"\s>][^"\s>]*)', page.decode()))
     assert links == set(tables)
+    free = {*pandas.read_csv(folder / "runs.csv")["dataset"]} <= make_example.FREE
+    assert free or b"data:image/" not in page
     selected = re.search(r'"(figure h\d)"', make_example.SHORTEN)
     assert selected
     tag = selected[1].split()[1]
@@ -45,7 +51,8 @@ def test_committed_examples_obey_the_limits_of_the_script(folder: Path, make_exa
     picture = EXAMPLES / f"{folder.name}.png"
     assert picture.stat().st_size < make_example.MOST_PICTURE
     readme = (EXAMPLES.parents[1] / "README.md").read_text(encoding="utf-8")
-    for path in (picture.name, f"{folder.name}/index.html"):
+    pages = [f"{folder.name}/{each.name}" for each in folder.glob("*.html")]
+    for path in (picture.name, *pages):
         assert f"(reports/examples/{path})" in readme
 
 
