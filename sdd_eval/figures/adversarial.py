@@ -111,7 +111,7 @@ def _attack_panel(
     caption="""Accuracy under each attack of the audit, and under the worst of them for each image
     (thick), against the radius ε of the ball (L∞, pixels of [0, 1]; logarithmic); one panel per
     group, mean over its networks, logits at temperature 1. A weaker attack below a stronger one
-    indicates masked gradients; the titles list the flags raised.""",
+    indicates masked gradients; the titles list the flags raised, if any.""",
     evaluator="attack",
     metrics=("audit_accuracy", "audit_worst_case", "audit_flag"),
 )
@@ -149,9 +149,8 @@ def _radius(epsilon: float) -> str:
 def _audit_title(results: pandas.DataFrame, group: str, longest: int) -> str:
     flags = where(results, evaluator="attack", metric="audit_flag", group=group)
     raised = dict.fromkeys(str(flag) for flag in flags[flags["value"] > 0]["flag"])
-    none = "no flag raised" if longest > 13 else "no flag"
-    words = ", ".join(raised).replace("_", " ") or none
-    return f"{group_title(group, longest)}\n{plain_text(words, longest)}"
+    words = ", ".join(raised).replace("_", " ") or ("no flag raised" if longest > 13 else "")
+    return f"{group_title(group, longest)}\n{plain_text(words, longest)}".rstrip()
 
 
 def _audit_panel(axes: Axes, rows: pandas.DataFrame, attacks: list[str]) -> None:

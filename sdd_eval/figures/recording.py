@@ -19,7 +19,7 @@ from matplotlib.backend_bases import FigureCanvasBase, GraphicsContextBase, Rend
 from matplotlib.figure import Figure
 from matplotlib.transforms import Affine2D, Bbox, Transform, TransformedPath
 
-from sdd_eval.figures.style import house_style
+from sdd_eval.figures.style import PAGE, house_style
 
 #: Points per inch, the resolution of the record.
 POINTS = 72
@@ -29,6 +29,8 @@ _METADATA = {
     "svg": {"Date": None, "Creator": None},
     "png": {"Software": None},
 }
+#: The least height of a panel in inches that can be read.
+LOWEST = 0.3
 #: A method of a renderer with its arguments.
 Call = tuple[str, list[Any], dict[str, Any]]
 #: The methods of a renderer that are recorded.
@@ -42,8 +44,9 @@ _CALLS = (
 def figure_files(figure: Figure, kinds: Iterable[str] = tuple(_METADATA)) -> dict[str, bytes]:
     """Return a figure as files by kind: "pdf", "svg", "png"; equal figures have equal files.
 
-    Fonts are embedded. The figure must be in the style that it was created in; it has its layout,
-    in points of print, afterwards.
+    Fonts are embedded. A figure whose titles leave no room for its panels is made higher, up to a
+    page. The figure must be in the style that it was created in; it has its layout, in points of
+    print, afterwards.
     """
     with house_style(), warnings.catch_warnings():
         # a script that the font lacks is drawn as boxes; the report has the name as text
@@ -58,12 +61,26 @@ def _recorded(figure: Figure) -> Figure:
     if rcParams["savefig.facecolor"] != "auto":
         figure.set_facecolor(rcParams["savefig.facecolor"])
     figure.dpi = POINTS
-    recorder = _RecordingCanvas(figure).get_renderer()
-    figure.draw(recorder)
+    recorder = _drawn(figure)
     width, height = figure.get_size_inches()
     page = Figure((width, height), frameon=False)
     page.add_artist(_Replay(recorder.calls))
     return page
+
+
+def _drawn(figure: Figure) -> _Recorder:
+    """Draw a figure; while titles and legend leave its panels too little room, make it higher."""
+    width, height = figure.get_size_inches()
+    recorder = _RecordingCanvas(figure).get_renderer()
+    with warnings.catch_warnings():
+        if height < PAGE:
+            warnings.filterwarnings("ignore", message="constrained_layout not applied")
+        figure.draw(recorder)
+    lowest = min((height * axes.get_position().height for axes in figure.axes), default=LOWEST)
+    if lowest >= LOWEST or height >= PAGE:
+        return recorder
+    figure.set_size_inches(width, min(1.25 * height, PAGE))
+    return _drawn(figure)
 
 
 def _file(page: Figure, kind: str) -> bytes:

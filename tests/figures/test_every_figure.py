@@ -19,11 +19,13 @@ from sdd_eval.figures.adversarial import attack_curves, audit_curves, fgsm_bars,
 from sdd_eval.figures.calibration import confidence_lines, reliability
 from sdd_eval.figures.corruption import corruption_bars, corruption_differences, corruption_heatmap
 from sdd_eval.figures.detector_auroc import detector_auroc
+from sdd_eval.figures.layout import panel_grid
 from sdd_eval.figures.ood import pr_curves, roc_curves, score_histograms
 from sdd_eval.figures.points import tooltips_of
+from sdd_eval.figures.recording import LOWEST
 from sdd_eval.figures.risk_coverage import risk_coverage
 from sdd_eval.figures.selection import where
-from sdd_eval.figures.style import DOUBLE, SINGLE, SMALL, group_styles
+from sdd_eval.figures.style import DOUBLE, PAGE, SINGLE, SMALL, group_styles, house_style
 from sdd_eval.report.tables.csv_file import to_csv
 
 BUILT_IN = {
@@ -125,6 +127,20 @@ def test_a_figure_ignores_equally_named_metrics_of_other_evaluators(
     both = pandas.concat([own, other, other.assign(corruption="fog", severity=1)])
     alone, mixed = (BUILT_IN[name](rows, arrays) for rows in (own, both))
     assert figure_files(mixed, ["svg"])["svg"] == figure_files(alone, ["svg"])["svg"]  # type: ignore[arg-type]
+
+
+def test_a_figure_whose_titles_leave_no_room_for_its_panels_is_made_higher() -> None:
+    with house_style(width=SINGLE):
+        drawn, panels = panel_grid(10, narrow=3).figure(4.0)
+        for axes in panels:
+            axes.set_title("CS-KD\n+ SD-Dropout\nλ 0.1\nflag\nflag")
+        written = figure_files(drawn, ["svg"])["svg"]
+    assert drawn.get_figwidth() == SINGLE
+    assert 4.0 < drawn.get_figheight() <= PAGE
+    assert f'height="{72 * drawn.get_figheight():g}pt"'.encode() in written
+    shapes = [axes.get_position() for axes in panels]
+    assert min(shape.height for shape in shapes) * drawn.get_figheight() >= LOWEST
+    assert len({(shape.x0, shape.y0) for shape in shapes}) == len(panels)
 
 
 def test_many_groups_and_sets_with_long_and_unusual_names_are_drawn(synthetic: ModuleType) -> None:

@@ -122,6 +122,6 @@ def test_a_name_at_the_start_of_a_row_is_not_parsed_as_an_argument(name: str) ->
 
 
 def test_words_are_broken_only_if_they_are_wider_than_the_line() -> None:
-    assert wrapped("CE + SD-Dropout λ 0.1", 60) == ["CE +", "SD-Dropout", "λ 0.1"]
-    assert wrapped("FPR at 95 % TPR ↓", 40) == ["FPR at", "95 %", "TPR ↓"]
+    assert wrapped("CE + SD-Dropout λ 0.1", 60) == ("CE +", "SD-Dropout", "λ 0.1")
+    assert wrapped("FPR at 95 % TPR ↓", 40) == ("FPR at", "95 %", "TPR ↓")
     assert "".join(wrapped("x" * 100, 30)) == "x" * 100

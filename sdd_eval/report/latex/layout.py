@@ -101,7 +101,8 @@ class _Cells:
     def lines(self, cell: TexCell) -> tuple[list[str], list[str]]:
         """Return the lines of the number, and those after it; an inline interval is the first."""
         after = [cell.interval] if cell.interval else []
-        return wrapped(cell.text + cell.sign, self.width), [*after, *filter(None, [cell.below])]
+        number = [*wrapped(cell.text + cell.sign, self.width)]
+        return number, [*after, *filter(None, [cell.below])]
 
     def measured(self, cell: TexCell) -> float:
         """Return the width of a cell in points."""
@@ -166,28 +167,46 @@ def table_tex(table: TexTable, environment: str = "table") -> str:
 def _blocks(table: TexTable, width: float) -> list[_Block]:
     """Return the fewest blocks of columns that fit, with the widest labels that allow them."""
     ways = [_Cells(cell, inline) for cell in CELLS for inline in (True, False)]
-    choices = [_arranged(table, width, label, cells) for cells in ways for label in LABELS]
+    columns = [_columns(table, way) for way in ways]
+    choices = [_arranged(table, width, label, each) for each in columns for label in LABELS]
     return min(filter(None, choices), key=len)
 
 
-def _arranged(table: TexTable, width: float, label: float, way: _Cells) -> list[_Block]:
-    """Return blocks of columns for labels and cells broken to given widths; none if too wide."""
+@dataclass(frozen=True)
+class _Columns:
+    """The columns of a table whose cells break in one way: their headings and widths."""
+
+    way: _Cells
+    headings: tuple[tuple[str, ...], ...]
+    widths: tuple[float, ...]
+
+
+def _columns(table: TexTable, way: _Cells) -> _Columns:
+    """Return the columns, each as wide as its widest cell or the narrowest heading it needs."""
+    rows = [row.cells for section in table.sections for row in section.rows]
+    headings, widths = [], []
+    for index, title in enumerate(table.columns):
+        needed = max((way.measured(cells[index]) for cells in rows), default=0.0)
+        longest = max(map(text_width, unbroken(title)))
+        headings.append(wrapped(title, max(needed, min(longest, HEADING))))
+        widths.append(SPACE + max(needed, *map(text_width, headings[-1])))
+    return _Columns(way, tuple(headings), tuple(widths))
+
+
+def _arranged(table: TexTable, width: float, label: float, columns: _Columns) -> list[_Block]:
+    """Return blocks of columns for labels broken to a width; none if a column is too wide."""
     labels = [table.head, *(row.shown for section in table.sections for row in section.rows)]
     of_label = max(text_width(line) for text in labels for line in wrapped(text, label))
-    headings, widths = [], [0.0]
-    for index, title in enumerate(table.columns):
-        cells = [row.cells[index] for section in table.sections for row in section.rows]
-        needed = max(map(way.measured, cells), default=0.0)
-        longest = max(map(text_width, unbroken(title)))
-        headings.append((*wrapped(title, max(needed, min(longest, HEADING))),))
-        widths.append(SPACE + max(needed, *(text_width(line) for line in headings[-1])))
     available = width - of_label
-    if max(widths) > available:
+    if max(columns.widths, default=0.0) > available:
         return []
-    shares = _shares(widths[1:], available, len(headings))
-    even = _shares(widths[1:], available, math.ceil(len(headings) / len(shares)))
+    shares = _shares(columns.widths, available, len(columns.widths))
+    even = _shares(columns.widths, available, math.ceil(len(columns.widths) / len(shares)))
     shares = min(even, shares, key=len)
-    return [_Block(of_label, share, tuple(headings[i] for i in share), way) for share in shares]
+    return [
+        _Block(of_label, share, tuple(columns.headings[i] for i in share), columns.way)
+        for share in shares
+    ]
 
 
 def _shares(widths: Sequence[float], available: float, most: int) -> list[tuple[int, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 
@@ -35,10 +36,13 @@ _OTHER = 7.1
 _BOLD = 1.16
 #: Spaces at which text may be broken: none after a symbol, none before a unit or an arrow.
 _SPACE = re.compile(r"(?<![λε]) (?![%↑↓])")
+#: Results for so many texts are kept: the cells of a table are measured in several layouts.
+_KEPT = 100_000
 #: Words of captions and notes that are wider, in points, may be broken.
 _LONG = 110.0
 
 
+@functools.lru_cache(maxsize=_KEPT)
 def text_width(text: str, *, bold: bool = False) -> float:
     """Return an upper bound of the width of text in a table, in points.
 
@@ -48,11 +52,12 @@ def text_width(text: str, *, bold: bool = False) -> float:
     return sum(_WIDTH.get(character, _OTHER) for character in text) * (_BOLD if bold else 1.0)
 
 
-def wrapped(text: str, width: float) -> list[str]:
+@functools.lru_cache(maxsize=_KEPT)
+def wrapped(text: str, width: float) -> tuple[str, ...]:
     """Return the lines of text of a width in points; a word is broken only if it is wider.
 
     >>> wrapped("CE + SD-Dropout", 50.0), wrapped("a_long_name", 40.0)
-    (['CE +', 'SD-Dropout'], ['a_long_', 'name'])
+    (('CE +', 'SD-Dropout'), ('a_long_', 'name'))
     """
     lines = [""]
     for word in unbroken(text):
@@ -62,7 +67,7 @@ def wrapped(text: str, width: float) -> list[str]:
                 lines.append(piece)
             else:
                 lines[-1] = longer
-    return lines
+    return tuple(lines)
 
 
 def _pieces(word: str, width: float) -> Iterator[str]:

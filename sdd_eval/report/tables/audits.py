@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures.selection import as_dicts, distinct_numbers, where
@@ -99,8 +100,10 @@ def audit_sentences(results: pandas.DataFrame, pairs: Sequence[tuple[str, str]])
     """
     rows = where(results, evaluator="attack", note="")
     rows = rows[rows["metric"].str.startswith("audit_")]
-    sides = [[where(rows, group=group) for group in pair] for pair in pairs]
-    seeds = [_seed_pairs(*both) for both in sides]
+    by_group = {group: where(rows, group=group) for pair in pairs for group in pair}
+    audits = {group: _by_seed(of_group) for group, of_group in by_group.items()}
+    sides = [[by_group[group] for group in pair] for pair in pairs]
+    seeds = [_seed_pairs(*(audits[group] for group in pair)) for pair in pairs]
     changes = [
         _changes(*both) if len(of_pair) >= MIN_SEEDS else {}
         for both, of_pair in zip(sides, seeds, strict=True)
@@ -164,20 +167,38 @@ def _format_sizes(sizes: list[float]) -> str:
     return "ε = " + ", ".join(f"{255 * size:g}/255" for size in sizes)
 
 
-def _seed_pairs(base: pandas.DataFrame, other: pandas.DataFrame) -> list[_Audits]:
+@dataclass(frozen=True)
+class _SeedAudit:
+    """The audit of the network of one seed; `single` if it is that of one run only."""
+
+    images: Any
+    attacks: tuple[str, ...]
+    single: bool
+    measurements: list[Measurement]
+
+
+def _by_seed(rows: pandas.DataFrame) -> dict[Any, _SeedAudit]:
+    """Return the audits of a group by seed."""
+    return {
+        seed: _SeedAudit(
+            tuple(of_seed[list(_IMAGES)].drop_duplicates().itertuples(index=False, name=None)),
+            _attacks(of_seed),
+            of_seed["run"].nunique() == 1,
+            _measurements(of_seed),
+        )
+        for seed, of_seed in rows.groupby("seed", dropna=False)
+    }
+
+
+def _seed_pairs(base: Mapping[Any, _SeedAudit], other: Mapping[Any, _SeedAudit]) -> list[_Audits]:
     """Pair the audits of equal seeds that used the same images and the same attack settings."""
-    sides = [dict(list(side.groupby("seed", dropna=False))) for side in (base, other)]
     pairs = []
-    for seed in sorted(sides[0].keys() & sides[1].keys(), key=str):
-        first, second = (side[seed] for side in sides)
-        same = (_images(first), _attacks(first)) == (_images(second), _attacks(second))
-        if same and all(rows["run"].nunique() == 1 for rows in (first, second)):
-            pairs.append((_measurements(first), _measurements(second)))
+    for seed in sorted(base.keys() & other.keys(), key=str):
+        first, second = base[seed], other[seed]
+        same = (first.images, first.attacks) == (second.images, second.attacks)
+        if same and first.single and second.single:
+            pairs.append((first.measurements, second.measurements))
     return pairs
-
-
-def _images(rows: pandas.DataFrame) -> Any:
-    return tuple(rows[list(_IMAGES)].drop_duplicates().itertuples(index=False, name=None))
 
 
 def _attacks(rows: pandas.DataFrame) -> tuple[str, ...]:

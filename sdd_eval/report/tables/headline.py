@@ -144,11 +144,7 @@ def _part_rows(
     current = [comparison for comparison in stored if not comparison.outdated]
     bases = _bases(part, groups, current)
     rows = usable(part.results[part.results["metric"].isin({c.metric for c in columns})])
-    by_group = [where(rows, group=group) for group in groups]
-    table = [
-        {g: _cell(column, own, part, g) for g, own in zip(groups, by_group, strict=True)}
-        for column in columns
-    ]
+    table = [_column_cells(column, rows, part, groups) for column in columns]
     changes = _changes(columns, table, bases, current)
     marked = [*map(_marked, columns, table, changes)]
     for group in groups:
@@ -181,15 +177,27 @@ def _bases(
     return default | {g: base for g, base in plain if g not in compared.values()} | compared
 
 
-def _cell(
-    column: HeadlineColumn, rows: pandas.DataFrame, part: ComparableResults, group: str
-) -> HeadlineCell:
+def _column_cells(
+    column: HeadlineColumn,
+    rows: pandas.DataFrame,
+    part: ComparableResults,
+    groups: Sequence[str],
+) -> dict[str, HeadlineCell]:
+    """Return the cell of each group in a column."""
     of_metric = where(rows, evaluator=column.evaluator, metric=column.metric)
-    at = {axis: column.at.get(axis) for axis in axes_of(of_metric)}
-    rows = where(of_metric, **at)
-    if rows.empty:
-        return HeadlineCell(reason=_reason(column, of_metric, part, group))
-    conditions = rows.groupby(["dataset", *CONDITIONS], sort=False).size()
+    chosen = where(of_metric, **{axis: column.at.get(axis) for axis in axes_of(of_metric)})
+    by_group = dict(list(chosen.groupby("group", sort=False)))
+    return {
+        group: _cell(by_group[group])
+        if group in by_group
+        else HeadlineCell(reason=_reason(column, where(of_metric, group=group), part, group))
+        for group in groups
+    }
+
+
+def _cell(rows: pandas.DataFrame) -> HeadlineCell:
+    """Return the cell of some rows, one for each network of a group."""
+    conditions = set(zip(*(rows[name].tolist() for name in ("dataset", *CONDITIONS)), strict=True))
     if len(conditions) > 1:
         return HeadlineCell(
             reason=f"measured under {len(conditions)} different conditions; see its section"
