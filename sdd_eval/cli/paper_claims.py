@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from sdd_eval.device import prepare_device
 from sdd_eval.paper import claim_details, claim_rendering
 from sdd_eval.paper.claim_commands import with_commands
 from sdd_eval.paper.claim_details import Row
-from sdd_eval.paper.claim_groups import groups_markdown
+from sdd_eval.paper.claim_groups import group_rows, groups_markdown
 from sdd_eval.paper.claims import paper_claims
 from sdd_eval.paper.evidence import Evidence, collect_evidence, cost_evidence, evidence_frame
 from sdd_eval.paper.sides import study_sides
@@ -106,7 +106,8 @@ def _of_studies(
     sides = {name: study_sides(records.get(name), _recipes(collection, name)) for name in names}
     evidence = collect_evidence(paper_claims(), results, sides, collection.arrays)
     known = {name: record for name, record in records.items() if record is not None}
-    return evidence, _details(collection, results), known
+    plain = {name for one in sides.values() for name in one.plain}
+    return evidence, _details(collection, results, plain), known
 
 
 def _recipes(collection: RunCollection, study: str) -> dict[str, Mapping[str, object]]:
@@ -116,14 +117,21 @@ def _recipes(collection: RunCollection, study: str) -> dict[str, Mapping[str, ob
     return {name: recipe for name, recipe in recipes.items() if recipe is not None}
 
 
-def _details(collection: RunCollection, results: pandas.DataFrame) -> dict[str, Sequence[Row]]:
-    """Return the tables of mask variance and of corruptions that the studies have rows for."""
+def _details(
+    collection: RunCollection, results: pandas.DataFrame, plain: Set[str]
+) -> dict[str, Sequence[Row]]:
+    """Return the tables of mask variance and of corruptions that the studies have rows for.
+
+    Corruptions are compared with the networks of cross-entropy alone, `plain`.
+    """
     tables = [comparable.results for comparable in comparable_results(results)]
     summaries = [summarise(table[table["evaluator"] == "mask_variance"]) for table in tables]
     arrays = collection.arrays
     details = {
         "variance": [r for summary in summaries for r in claim_details.mask_variance_rows(summary)],
-        "corruptions": [r for one in tables for r in claim_details.corruption_rows(one, arrays)],
+        "corruptions": [
+            r for one in tables for r in claim_details.corruption_rows(one, arrays, plain)
+        ],
     }
     return {name: rows for name, rows in details.items() if rows}
 
@@ -155,7 +163,7 @@ def print_and_write(
     write_text(into / "claims.md", groups_markdown(decided))
     content = [claim_rendering.judgement_record(one) for one in judged]
     write_text(into / "claims.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    page = report.write_claims(into, rows, number, details, notes, titles)
+    page = report.write_claims(into, rows, group_rows(decided), number, details, notes, titles)
     print(f"{page}; beside it claims.csv, .tex, .json, .md, and the evidence as CSV")
 
 
@@ -181,9 +189,8 @@ def _claims_table(rows: Sequence[claim_rendering.ClaimRow]) -> str:
 
 
 def _details_table(name: str, rows: Sequence[Row]) -> str:
-    """Return a table of details: cost, variance or corruptions."""
-    cells = [claim_details.detail_cells(name, row) for row in rows]
-    lines = [table([list(record.values()) for record in cells], list(cells[0]))]
+    """Return a table of details: cost, variance, or how many corruptions were won and lost."""
     if name == "corruptions":
-        lines += claim_details.won_and_lost(rows)
-    return "\n".join(lines)
+        return "\n".join(claim_details.won_and_lost(rows))
+    cells = [claim_details.detail_cells(name, row) for row in rows]
+    return table([list(record.values()) for record in cells], list(cells[0]))

@@ -6,7 +6,7 @@ Each function returns rows for a CSV file: plain numbers, with differences as fr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,17 +105,20 @@ def _mean(values: NDArray[np.float64]) -> SumStatistic:
     return SumStatistic(values, lambda sums: sums / len(values), len(values))
 
 
-def corruption_rows(results: pandas.DataFrame, arrays: Mapping[str, Arrays]) -> Iterator[Row]:
+def corruption_rows(
+    results: pandas.DataFrame, arrays: Mapping[str, Arrays], plain: Set[str]
+) -> Iterator[Row]:
     """Return a row per corruption and group of a results table, compared with plain cross-entropy.
 
-    The table is of one test set and architecture; `arrays` are those of each run.
+    The table is of one test set and architecture; `arrays` are those of each run, `plain` the
+    checkpoints of cross-entropy alone.
     """
     rows = results[(results["evaluator"] == "corruption") & (results["note"] == "")]
-    plain = rows[(rows["method"] == "ce") & (rows["sd_dropout"] == 0)]
-    base = [arrays[name] for name in dict.fromkeys(plain["run"])]
+    is_base = rows["checkpoint"].isin(plain)
+    base = [arrays[name] for name in dict.fromkeys(rows[is_base]["run"])]
     if not base:
         return
-    rest = rows[~rows["group"].isin(set(plain["group"]))]
+    rest = rows[~rows["group"].isin(set(rows[is_base]["group"]))]
     runs = {group: names.unique() for group, names in rest.groupby("group", sort=False)["run"]}
     others = [[arrays[name] for name in names] for names in runs.values()]
     compared = corruption_differences(base, others)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from sdd_eval.metrics.formatting import (
     MISSING,
@@ -19,31 +20,60 @@ from sdd_eval.statistics.seeds import summarize_seeds
 HEAD = ("claim", "printed", "measured here: base → other; difference (95 %)", "verdict")
 
 
-def groups_markdown(decided: Sequence[Judgement]) -> str:
-    """Return a row for each group of which a claim was tested, and the names of the others.
+@dataclass(frozen=True)
+class GroupRow:
+    """A group of claims as text; several tested claims have the numbers of the first one.
 
-    Of several tested claims of a group the row has the numbers of the first one, and how many have
-    each verdict.
+    Attributes:
+        name: what the claims say, and how many of them were tested if several were.
+        printed, measured: the paper's numbers; those measured here, with difference and interval.
+        verdict, reason: the verdict, or how many claims have each; what a single verdict rests on.
     """
+
+    name: str
+    printed: str
+    measured: str
+    verdict: str
+    reason: str
+
+
+def group_rows(decided: Sequence[Judgement]) -> tuple[list[GroupRow], list[str]]:
+    """Return a row for each group of which a claim was tested, and the names of the others."""
     groups: dict[str, list[Judgement]] = {}
     for one in decided:
         groups.setdefault(one.claim.group, []).append(one)
     tested = {name: [one for one in of_group if one.evidence] for name, of_group in groups.items()}
-    lines = [HEAD, ("---",) * len(HEAD), *(_row(own) for own in tested.values() if own)]
+    rows = [_row(own) for own in tested.values() if own]
+    return rows, [name for name, own in tested.items() if not own]
+
+
+def groups_markdown(decided: Sequence[Judgement]) -> str:
+    """Return the groups as a table in Markdown, with a line for those that were not tested."""
+    rows, untested = group_rows(decided)
+    lines = [HEAD, ("---",) * len(HEAD)]
+    for row in rows:
+        reason = f" ({row.reason})" if row.reason else ""
+        lines.append((row.name, row.printed, row.measured, f"**{row.verdict}**{reason}"))
     text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
-    untested = [f"“{name}”" for name, own in tested.items() if not own]
-    return text + (f"\nNot tested here: {', '.join(untested)}.\n" if untested else "")
+    names = ", ".join(f"“{name}”" for name in untested)
+    return text + (f"\nNot tested here: {names}.\n" if untested else "")
 
 
-def _row(tested: Sequence[Judgement]) -> tuple[str, ...]:
+def _row(tested: Sequence[Judgement]) -> GroupRow:
     first, several = tested[0], len(tested) > 1
-    variant = first.claim.variant
+    variant, printed = first.claim.variant, printed_text(first.claim)
     what = f"{len(tested)} claims" if several else variant
-    name = f"{first.claim.group} ({what})" if what else first.claim.group
     before = f"{variant}: " if several else ""
-    printed = printed_text(first.claim)
-    printed = printed if printed == MISSING else before + printed
-    return name, printed, before + _measured(first), "; ".join(_verdicts(tested))
+    number = counts(tested)
+    return GroupRow(
+        name=f"{first.claim.group} ({what})" if what else first.claim.group,
+        printed=printed if printed == MISSING else before + printed,
+        measured=before + _measured(first),
+        verdict="; ".join(f"{n} {verdict}" for verdict, n in number.items() if n)
+        if several
+        else first.verdict,
+        reason="" if several else "; ".join(_reasons(first)),
+    )
 
 
 def _measured(judgement: Judgement) -> str:
@@ -58,14 +88,9 @@ def _measured(judgement: Judgement) -> str:
     return text if interval == MISSING else f"{text} ({interval})"
 
 
-def _verdicts(tested: Sequence[Judgement]) -> Iterator[str]:
-    """Yield each verdict, with its number of several claims, and of a single claim its reason."""
-    if len(tested) > 1:
-        number = counts(tested)
-        yield from (f"{count} {verdict}" for verdict, count in number.items() if count)
-    else:
-        (one,) = tested
-        gone = f": gone {', '.join(gone_titles(one))}" if one.gone else ""
-        yield f"**{one.verdict}**{gone}"
-        if one.missing:
-            yield f"not measured: {', '.join(one.missing)}"
+def _reasons(judgement: Judgement) -> Iterator[str]:
+    """Yield where a difference is gone, and what was not measured."""
+    if judgement.gone:
+        yield f"gone {', '.join(gone_titles(judgement))}"
+    if judgement.missing:
+        yield f"not measured: {', '.join(judgement.missing)}"

@@ -70,6 +70,11 @@ class StudySides:
                 known[1][checkpoint] = complete.get("seed") or 0
         return tuple(_group(recipe, seeds) for recipe, seeds in members.values())
 
+    @property
+    def plain(self) -> set[str]:
+        """The checkpoints of the paper's cross-entropy."""
+        return {name for one in self.groups if matches({}, one) for name in one.seeds}
+
 
 def study_sides(record: StudyRecord | None, recipes: Mapping[str, Recipe]) -> StudySides:
     """Return the sides of a study from its record and the recipes of its runs by checkpoint.

@@ -14,9 +14,10 @@ from sdd_eval.arrays import Array, Arrays
 from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
 from sdd_eval.models.network import Network
-from sdd_eval.paper.claim_details import corruption_differences
+from sdd_eval.paper.claim_details import corruption_differences, corruption_rows
 from sdd_eval.paper.claims import paper_claims
 from sdd_eval.paper.evidence import cost_evidence
+from sdd_eval.paper.sides import StudySides
 from sdd_eval.paper.verdicts import judge
 from sdd_eval.records import Recipe
 from sdd_eval.training.analysis.cost import Cost
@@ -95,6 +96,21 @@ def test_a_study_measures_mask_variance_and_corruptions(here, capsys):
     assert f"of 2 corruptions {won} won" in output
     assert "(1 networks against 1)" in output
     assert not (folder / "claims-cost.csv").exists()
+
+
+def test_corruptions_are_compared_with_the_paper_s_cross_entropy_and_not_with_a_tuned_one():
+    start = {"arch": "small_cnn", "dataset": "digits"}
+    recipes = {"plain": {}, "tuned": {"weight_decay": 5e-4}, "sdd": {"sd_dropout": 1.0}}
+    sides = StudySides({name: [{**start, **fields}] for name, fields in recipes.items()})
+    assert sides.plain == {"plain"}
+    rows = [
+        {"checkpoint": name, "run": name, "group": name, "evaluator": "corruption", "note": ""}
+        for name in recipes
+    ]
+    arrays = {name: network(seed, 0.5) for seed, name in enumerate(recipes)}
+    found = [*corruption_rows(pandas.DataFrame(rows), arrays, sides.plain)]
+    assert {row["method"] for row in found} == {"tuned", "sdd"}
+    assert {row["networks_base"] for row in found} == {1}
 
 
 @pytest.mark.usefixtures("one_figure")

@@ -15,7 +15,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.metrics.calibration import ece
 from sdd_eval.metrics.classification import confidence_and_correct
 from sdd_eval.paper.claim_commands import with_commands
-from sdd_eval.paper.claim_groups import groups_markdown
+from sdd_eval.paper.claim_groups import group_rows, groups_markdown
 from sdd_eval.paper.claim_rendering import claim_rows, claims_latex, judgement_record
 from sdd_eval.paper.claims import paper_claims
 from sdd_eval.paper.equal_confidence import errors_at_equal_confidence, temperature_of_confidence
@@ -289,7 +289,7 @@ def test_claims_of_a_group_are_one_row_with_the_number_of_each_verdict():
     cells = [cell.strip() for cell in row.split("|")[1:-1]]
     assert cells[0] == "Better detection of outliers by ODIN (5 claims)"
     assert cells[1].startswith("FPR at 95 % TPR: ")
-    assert cells[3] == "2 shown against the paper's baseline only; 3 not shown"
+    assert cells[3] == "**2 shown against the paper's baseline only; 3 not shown**"
     assert text.count("| More accurate |") == 1
     untested = text.splitlines()[-1]
     assert untested.startswith("Not tested here: ")
@@ -465,7 +465,8 @@ def test_the_page_has_each_claim_once_with_its_verdicts_reasons_and_checks(tmp_p
     judged = judge(paper_claims(), evidence)
     decided = decisive(judged)
     rows = claim_rows(judged, decided)
-    page = write_claims(tmp_path, rows, counts(decided), {}, ["a <note>"], ["A study"]).read_text()
+    more = (group_rows(decided), counts(decided), {}, ["a <note>"], ["A study"])
+    page = write_claims(tmp_path, rows, *more).read_text()
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert set(CLAIMS) <= set(ids)

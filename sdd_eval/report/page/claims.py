@@ -7,16 +7,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sdd_eval.paper.claim_details import TITLES, Row, detail_cells, won_and_lost
+from sdd_eval.paper.claim_groups import GroupRow
 from sdd_eval.paper.claim_rendering import KINDS, ClaimRow
 from sdd_eval.paper.verdicts import Verdict
 from sdd_eval.report.page.page import template
 from sdd_eval.store import write_text
 from sdd_eval.version import __version__
 
+#: A table of details with more rows is folded.
+MOST_ROWS = 20
+
 
 def write_claims(
     folder: Path,
     rows: Sequence[ClaimRow],
+    groups: tuple[Sequence[GroupRow], Sequence[str]],
     counts: Mapping[Verdict, int],
     details: Mapping[str, Sequence[Row]],
     notes: Sequence[str],
@@ -24,13 +29,16 @@ def write_claims(
 ) -> Path:
     """Write `claims.html` into a folder; return its path.
 
-    `rows` are the judged claims, `counts` how many have each verdict, `details` the rows of further
+    `rows` are the judged claims, `groups` those of `group_rows`, `counts` how many have each
+    verdict, `details` the rows of further
     tables by name, `notes` the caveats and `titles` the titles of the studies. Raise InputError if
     the folder cannot be written.
     """
     sections = itertools.groupby(rows, key=lambda row: row.claim.section)
     html = template("claims.html.jinja").render(
         version=__version__,
+        groups=groups[0],
+        untested=groups[1],
         sections=[_section(name, list(members), details) for name, members in sections],
         counts=[(verdict, KINDS[verdict], count) for verdict, count in counts.items()],
         notes=notes,
@@ -64,5 +72,6 @@ def _detail(name: str, rows: Sequence[Row]) -> dict[str, object]:
         "title": TITLES[name],
         "columns": list(cells[0]),
         "rows": [list(row.values()) for row in cells],
+        "folded": len(cells) > MOST_ROWS,
         "notes": list(won_and_lost(rows)) if name == "corruptions" else [],
     }
