@@ -9,7 +9,7 @@ from sdd_eval.records import DETECTOR
 NAMES = {
     # methods
     **{"ce": "CE", "ls": "LS", "cs_kd": "CS-KD", "ddgsd": "DDGSD", "byot": "BYOT", "dml": "DML"},
-    **{"r_drop": "R-Drop"},
+    **{"r_drop": "R-Drop", "confidence_penalty": "confidence penalty"},
     # data sets
     **{"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "svhn": "SVHN", "svhn_all": "SVHN, all"},
     **{"cub200": "CUB-200-2011", "cub200_cropped": "CUB-200-2011, cropped"},

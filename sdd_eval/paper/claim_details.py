@@ -235,7 +235,8 @@ def won_and_lost(rows: Sequence[Row]) -> Iterator[str]:
     for group in dict.fromkeys(row["method"] for row in rows):
         members = [row for row in rows if row["method"] == group]
         won, lost = (sum(row["result"] == word for row in members) for word in ("won", "lost"))
+        count = members[0]["networks"]
         yield (
             f"{group}: of {len(members)} corruptions {won} won, {lost} lost "
-            f"({members[0]['networks']} networks against {members[0]['networks_base']})"
+            f"({count} network{'' if count == 1 else 's'} against {members[0]['networks_base']})"
         )

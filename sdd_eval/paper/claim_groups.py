@@ -14,7 +14,7 @@ from sdd_eval.metrics.formatting import (
 from sdd_eval.metrics.registry import metric
 from sdd_eval.paper.claim_rendering import gone_titles, printed_text
 from sdd_eval.paper.verdicts import Judgement, counts
-from sdd_eval.statistics.seeds import summarize_seeds
+from sdd_eval.statistics.seeds import MIN_SEEDS, summarize_seeds
 
 #: Titles of the columns.
 HEAD = ("claim", "printed", "measured here: base → other; difference (95 %)", "verdict")
@@ -89,7 +89,10 @@ def _measured(judgement: Judgement) -> str:
 
 
 def _reasons(judgement: Judgement) -> Iterator[str]:
-    """Yield where a difference is gone, and what was not measured."""
+    """Yield whether there are too few seeds, where a difference is gone, what was not measured."""
+    seeds = judgement.evidence.main.seeds if judgement.evidence else 0
+    if judgement.verdict == "not shown" and seeds < MIN_SEEDS:
+        yield f"{seeds} of at least {MIN_SEEDS} seeds a side"
     if judgement.gone:
         yield f"gone {', '.join(gone_titles(judgement))}"
     if judgement.missing:

@@ -94,7 +94,7 @@ def test_a_study_measures_mask_variance_and_corruptions(here, capsys):
     assert (corruptions["difference"] <= corruptions["high"]).all()
     won = (corruptions["result"] == "won").sum()
     assert f"of 2 corruptions {won} won" in output
-    assert "(1 networks against 1)" in output
+    assert "(1 network against 1)" in output
     assert not (folder / "claims-cost.csv").exists()
 
 

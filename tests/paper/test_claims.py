@@ -297,6 +297,13 @@ def test_claims_of_a_group_are_one_row_with_the_number_of_each_verdict():
     assert "ODIN" not in untested
 
 
+def test_a_row_says_that_there_are_too_few_seeds():
+    evidence = collect_evidence(paper_claims(), *study(({}, CE, 2), (SDD, BETTER, 2)))
+    text = groups_markdown(decisive(judge(paper_claims(), evidence)))
+    (row,) = (line for line in text.splitlines() if line.startswith("| More accurate |"))
+    assert row.endswith("| **not shown** (2 of at least 3 seeds a side) |")
+
+
 def test_a_claim_about_a_constant_and_one_about_two_numbers_of_the_same_networks():
     gradients = {"p_assumption_1": 0.6, "assumption_2_r": 0.13, "kl_reverse_l1": 2.0}
     recipe = dataclasses.replace(MINIATURE, **SDD)
