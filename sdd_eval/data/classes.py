@@ -44,6 +44,16 @@ def in_network_order(
     return relabelled(images, names), (partial,) if len(own) < len(names) else ()
 
 
+def require_known_labels(images: ImageSet, classes: int) -> None:
+    """Raise InputError if labels are beyond a network's number of classes."""
+    labels = images.labels
+    if labels is not None and len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        raise InputError(
+            f"{images.name} has labels of {int(labels.max()) + 1} classes, the network predicts "
+            f"{classes}"
+        )
+
+
 def relabelled(images: ImageSet, names: Sequence[str]) -> ImageSet:
     """Return a set with labels by these class names, which include all of its own."""
     assert images.labels is not None

@@ -17,7 +17,7 @@ from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.checkpoints.folder import find_folder
 from sdd_eval.data import catalogue
 from sdd_eval.data.catalogue import dataset
-from sdd_eval.data.classes import in_network_order
+from sdd_eval.data.classes import in_network_order, require_known_labels
 from sdd_eval.data.image_folder import with_resizing
 from sdd_eval.data.images import ImageSet, Subset, lazy_images
 from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
@@ -179,6 +179,7 @@ def inputs_of(request: Request, checkpoint: Checkpoint) -> Inputs:
     same = not card.provenance.class_names and _canonical(name) == _canonical(card.dataset or "")
     names = images.class_names if same else sets.class_names
     images, warnings = in_network_order(images, names, checkpoint.spec.classes)
+    require_known_labels(images, checkpoint.spec.classes)
     inputs = with_sets(request, images, sets)
     warnings = (*(card.provenance.warnings or ()), *warnings, *inputs.warnings)
     return dataclasses.replace(inputs, warnings=warnings)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sdd_eval.arrays import Arrays
 from sdd_eval.checkpoints.checkpoint import Checkpoint
+from sdd_eval.data.classes import require_known_labels
 from sdd_eval.data.dataset import CorruptedSet
 from sdd_eval.data.images import ImageSet, to_device
 from sdd_eval.data.splits import subset_indices
@@ -73,12 +74,7 @@ class Subject:
         labels = self.data.labels
         if labels is None:
             raise InputError(f"{self.data.name} has no labels, which this evaluator needs")
-        if len(labels) and not 0 <= labels.min() <= labels.max() < self.spec.classes:
-            classes = int(labels.max()) + 1
-            raise InputError(
-                f"{self.data.name} has labels of {classes} classes, "
-                f"the network predicts {self.spec.classes}"
-            )
+        require_known_labels(self.data, self.spec.classes)
         return labels[self.indices()]
 
     def corrupted(self, name: str) -> CorruptedSet:

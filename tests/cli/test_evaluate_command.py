@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from working_folder import picture
 
 from sdd_eval import studies
 from sdd_eval.cli import exit_code, terminal
@@ -166,6 +167,18 @@ def test_an_impossible_request_is_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_set_of_more_classes_than_the_network_has_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index in range(12):
+        picture(here / f"photos/class{index}/image.png")
+    assert exit_code(["evaluate", NAME, "--dataset", "photos"]) == 2
+    assert capsys.readouterr().err == (
+        "sdd-eval: photos has labels of 12 classes, the network predicts 10\n"
+    )
+    assert not (here / "reports").exists()
 
 
 @pytest.mark.usefixtures("one_figure")
