@@ -111,6 +111,7 @@ def test_only_studies_that_try_values_have_a_selection(name):
     tried = {
         "paper/core": ("weight_decay",),
         "paper/miniature": ("sd_dropout", "direction", "position", "weight_decay"),
+        "paper/miniature-choice": ("sd_dropout", "weight_decay"),
         "paper/table-9": ("direction",),
         "paper/table-12": ("position",),
         "paper/table-14": ("sd_dropout", "drop_rate"),
