@@ -137,6 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
         say(f"{found.gpu or 'a CPU'}, torch {found.torch}, {clock.left:.0f} s left")
         variables["TORCHINDUCTOR_CACHE_DIR"] = str(work / "kernels")
+        variables["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # before any check starts cuBLAS
         children = Children(variables, work / "log.txt")
         call = Call(flags, clock, work, children, _earlier_results(work, found))
         try:

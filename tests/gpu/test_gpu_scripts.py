@@ -325,7 +325,10 @@ def test_a_second_call_goes_on_and_the_merged_study_is_reported_and_judged(tmp_p
     assert results[0]["throughput"]["share_of_matrix_rate"] > 0
     assert results[1]["calls"] == 2
     assert results[0]["checks"] == results[1]["checks"]
-    assert results[1]["jobs_done"] > results[0]["jobs_done"] > 0
+    assert results[1]["jobs_done"] > results[0]["jobs_done"]
+    assert pack.unpack(tmp_path / "first", tmp_path / "begun")
+    (history,) = (tmp_path / "begun/training").glob("*-ce-6d8d75-seed0/history.csv")
+    assert history.read_text().count("\n") > 1  # an epoch of the first network, which is kept
     called(HERE / "merge.py", "first", "second", folder=tmp_path)
     sdd_eval = ("-m", "sdd_eval")
     called(*sdd_eval, "report", "paper-core-small", "--no-images", folder=tmp_path)
