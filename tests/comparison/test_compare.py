@@ -25,6 +25,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.ood.ood import Odin
 from sdd_eval.metrics.ranking_statistics import MAX_RANKS, ranks
+from sdd_eval.protocol import Protocol
 from sdd_eval.records import Recipe, Run, encode
 from sdd_eval.report.latex.evaluators import comparison_table
 from sdd_eval.statistics.hypothesis_tests import mcnemar, permutations_needed
@@ -208,7 +209,7 @@ def test_what_only_one_side_has_is_listed_with_that_side(tmp_path):
 
 def test_a_measurement_with_another_protocol_is_listed_as_different(tmp_path):
     one, two = accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2)
-    other = [msgspec.structs.replace(m, protocol="another") for m in two.measurements[:1]]
+    other = [msgspec.structs.replace(m, protocol=Protocol("another")) for m in two.measurements[:1]]
     two = dataclasses.replace(two, measurements=(*other, *two.measurements[1:]))
     (pair,) = compare(study_of(tmp_path, one, two), ["one", "two"]).pairs
     assert pair.apart == ("accuracy, accuracy: differ: protocols",)
@@ -231,7 +232,9 @@ def over_seeds() -> list[Run]:
 
 def test_a_measurement_missing_or_different_in_one_seed_is_listed_as_different(tmp_path):
     runs = over_seeds()
-    other = [msgspec.structs.replace(m, protocol="another") for m in runs[4].measurements[:1]]
+    other = [
+        msgspec.structs.replace(m, protocol=Protocol("another")) for m in runs[4].measurements[:1]
+    ]
     runs[4] = dataclasses.replace(runs[4], measurements=(*other, *runs[4].measurements[1:]))
     more = dataclasses.replace(runs[5], dataset="digits_validation")
     (pair,) = compare(study_of(tmp_path, *runs, more), [run.checkpoint for run in runs]).pairs

@@ -12,6 +12,7 @@ import pytest
 from sdd_eval.evaluators.adversarial import audit as audit_module
 from sdd_eval.evaluators.adversarial.audit import Audit
 from sdd_eval.figures.selection import where
+from sdd_eval.protocol import Protocol
 from sdd_eval.records import Measurement, Run
 from sdd_eval.report.tables.audits import FLAGS, reasons_against_robust
 from sdd_eval.report.tables.headline import headline
@@ -136,10 +137,8 @@ def test_audits_with_different_attack_settings_are_not_compared(
 
     def run(weight: float, gain: float, effort: Audit) -> Run:
         result = synthetic.audit_run(synthetic.network(weight, 0, gain))
-        text = [
-            msgspec.structs.replace(m, protocol=effort._protocol(), fitted=effort._source)
-            for m in result.measurements
-        ]
+        own = {"protocol": Protocol(effort._protocol()), "fitted": effort._source}
+        text = [msgspec.structs.replace(m, **own) for m in result.measurements]
         return dataclasses.replace(result, measurements=tuple(text))
 
     runs = [
