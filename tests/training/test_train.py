@@ -263,6 +263,7 @@ def test_all_variants_of_a_recipe_can_be_trained_and_loaded(data, recipe, tmp_pa
     assert sdd_eval.load(tmp_path / "tiny").spec == card.model
 
 
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0:RuntimeWarning")
 def test_compilation_does_not_change_names_or_weights(data, recipe, tmp_path, monkeypatch):
     compiled, compile_ = [], torch.compile
 
