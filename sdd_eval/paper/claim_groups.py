@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,9 +14,14 @@ from sdd_eval.metrics.formatting import (
     format_number,
 )
 from sdd_eval.metrics.registry import metric
-from sdd_eval.paper.claim_rendering import gone_titles, printed_text
+from sdd_eval.paper.claim_rendering import (
+    gone_titles,
+    printed_text,
+    seeds_text,
+    unchecked_titles,
+)
 from sdd_eval.paper.verdicts import Judgement, counts
-from sdd_eval.statistics.seeds import MIN_SEEDS, summarize_seeds
+from sdd_eval.statistics.seeds import summarize_seeds
 
 #: Titles of the columns.
 HEAD = ("claim", "printed", "measured here: base → other; difference (95 %)", "verdict")
@@ -27,7 +34,8 @@ class GroupRow:
     Attributes:
         name: what the claims say, and how many of them were tested if several were.
         printed, measured: the paper's numbers; those measured here, with difference and interval.
-        verdict, reason: the verdict, or how many claims have each; what a single verdict rests on.
+        verdict: the verdict, or how many claims have each.
+        reason: what the verdicts rest on, and which baselines and checks were not measured.
     """
 
     name: str
@@ -43,7 +51,7 @@ def group_rows(decided: Sequence[Judgement]) -> tuple[list[GroupRow], list[str]]
     for one in decided:
         groups.setdefault(one.claim.group, []).append(one)
     tested = {name: [one for one in of_group if one.evidence] for name, of_group in groups.items()}
-    rows = [_row(own) for own in tested.values() if own]
+    rows = [_row(own, len(groups[name])) for name, own in tested.items() if own]
     return rows, [name for name, own in tested.items() if not own]
 
 
@@ -56,13 +64,19 @@ def groups_markdown(decided: Sequence[Judgement]) -> str:
         lines.append((row.name, row.printed, row.measured, f"**{row.verdict}**{reason}"))
     text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
     names = ", ".join(f"“{name}”" for name in untested)
-    return text + (f"\nNot tested here: {names}.\n" if untested else "")
+    return text + (
+        f"\nNot tested here (`sdd-eval paper claims` names the command for each): {names}.\n"
+        if untested
+        else ""
+    )
 
 
-def _row(tested: Sequence[Judgement]) -> GroupRow:
+def _row(tested: Sequence[Judgement], claims: int) -> GroupRow:
+    """Return the row of a group of so many claims."""
     first, several = tested[0], len(tested) > 1
     variant, printed = first.claim.variant, printed_text(first.claim)
-    what = f"{len(tested)} claims" if several else variant
+    number_of = f"{len(tested)}" if len(tested) == claims else f"{len(tested)} of {claims}"
+    what = f"{number_of} claims" if several else variant
     before = f"{variant}: " if several else ""
     number = counts(tested)
     return GroupRow(
@@ -72,7 +86,7 @@ def _row(tested: Sequence[Judgement]) -> GroupRow:
         verdict="; ".join(f"{n} {verdict}" for verdict, n in number.items() if n)
         if several
         else first.verdict,
-        reason="" if several else "; ".join(_reasons(first)),
+        reason="; ".join(_reasons(tested)),
     )
 
 
@@ -88,12 +102,17 @@ def _measured(judgement: Judgement) -> str:
     return text if interval == MISSING else f"{text} ({interval})"
 
 
-def _reasons(judgement: Judgement) -> Iterator[str]:
-    """Yield whether there are too few seeds, where a difference is gone, what was not measured."""
-    seeds = judgement.evidence.main.seeds if judgement.evidence else 0
-    if judgement.verdict == "not shown" and seeds < MIN_SEEDS:
-        yield f"{seeds} of at least {MIN_SEEDS} seeds a side"
-    if judgement.gone:
-        yield f"gone {', '.join(gone_titles(judgement))}"
-    if judgement.missing:
-        yield f"not measured: {', '.join(judgement.missing)}"
+def _reasons(tested: Sequence[Judgement]) -> Iterator[str]:
+    """Yield how many seeds would decide, where differences are gone, and what was not checked."""
+    seeds = {seeds_text(one) for one in tested if one.verdict == "not shown"}
+    yield from seeds if len(seeds) == 1 else ()
+    for what, names in (("gone", gone_titles), ("not checked:", unchecked_titles)):
+        number = Counter(itertools.chain.from_iterable(map(names, tested)))
+        if number:
+            titles = (_of(title, many, len(tested)) for title, many in number.items())
+            yield f"{what} {', '.join(titles)}"
+
+
+def _of(title: str, many: int, of: int) -> str:
+    """Return a title, with the number of claims that have it if others do not."""
+    return title if many == of else f"{title} ({many} of {of})"

@@ -17,7 +17,7 @@ from sdd_eval.metrics.formatting import (
 )
 from sdd_eval.metrics.registry import Metric, metric
 from sdd_eval.paper.claims import Claim
-from sdd_eval.paper.evidence import Contrast
+from sdd_eval.paper.evidence import Contrast, Kind
 from sdd_eval.paper.verdicts import Judgement, Verdict, distance
 from sdd_eval.records import encode
 from sdd_eval.statistics.seeds import MIN_SEEDS, summarize_seeds
@@ -97,12 +97,12 @@ def reason(judgement: Judgement) -> str:
         return f"run {judgement.claim.command}"
     parts = []
     if judgement.verdict == "not shown":
-        parts.append(_seeds_text(judgement))
+        parts.append(seeds_text(judgement))
     if judgement.gone:
         words = [f"{title} ({text})" for title, text in gone_titles(judgement).items()]
         parts.append(f"gone {', '.join(words)}")
     if judgement.missing:
-        parts.append(f"not measured: {', '.join(judgement.missing)}")
+        parts.append(f"not checked: {', '.join(unchecked_titles(judgement))}")
     return "; ".join(parts)
 
 
@@ -111,14 +111,23 @@ def gone_titles(judgement: Judgement) -> dict[str, str]:
     found = {}
     for name in judgement.gone:
         assert judgement.evidence is not None
-        is_check = name in judgement.claim.checks
-        contrasts = judgement.evidence.of("check" if is_check else "baseline", name)
-        title = name if is_check else f"against {name}"
-        found[title] = " and ".join(map(_difference_text, contrasts))
+        kind: Kind = "check" if name in judgement.claim.checks else "baseline"
+        contrasts = judgement.evidence.of(kind, name)
+        found[_title(kind, name)] = " and ".join(map(_difference_text, contrasts))
     return found
 
 
-def _seeds_text(judgement: Judgement) -> str:
+def unchecked_titles(judgement: Judgement) -> list[str]:
+    """Return the baselines and checks that were not measured with three seeds a side."""
+    checks = judgement.claim.checks
+    return [_title("check" if name in checks else "baseline", name) for name in judgement.missing]
+
+
+def _title(kind: Kind, name: str) -> str:
+    return f"against {name}" if kind == "baseline" else name
+
+
+def seeds_text(judgement: Judgement) -> str:
     """Return the number of seeds that would decide."""
     assert judgement.evidence is not None
     seeds = judgement.evidence.main.seeds
@@ -139,7 +148,6 @@ def _measured(judgement: Judgement) -> Measured:
     assert evidence is not None
     main, entry = evidence.main, metric(evidence.main.metric)
     change = judgement.difference
-    names = {"check": "", "baseline": "against "}
     return Measured(
         study=f"{evidence.scale}: {evidence.study}",
         setting=evidence.setting,
@@ -153,7 +161,7 @@ def _measured(judgement: Judgement) -> Measured:
         kind=KINDS[judgement.verdict],
         reason=reason(judgement),
         contrasts=tuple(
-            (f"{names[one.kind]}{one.name}", f"{_values_text(one)}; {_difference_text(one)}")
+            (_title(one.kind, one.name), f"{_values_text(one)}; {_difference_text(one)}")
             for one in evidence.contrasts[1:]
         ),
     )
@@ -283,6 +291,7 @@ def claims_latex(rows: Sequence[ClaimRow]) -> str:
         for index, one in enumerate(row.measured):
             first = [row.claim.sentence, row.printed] if index == 0 else ["", ""]
             scale = one.study.partition(":")[0]
-            cells = [*first, f"{scale}: {one.difference} ({one.interval})", one.verdict]
+            verdict = f"{one.verdict} ({one.reason})" if one.reason else one.verdict
+            cells = [*first, f"{scale}: {one.difference} ({one.interval})", verdict]
             lines.append(" & ".join(map(escaped, cells)) + r" \\")
     return _LATEX_HEAD + "\n".join([*lines, r"\bottomrule", r"\end{longtable}", ""])

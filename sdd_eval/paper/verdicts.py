@@ -102,7 +102,10 @@ def judge(claims: Sequence[Claim], evidence: Sequence[Evidence]) -> list[Judgeme
 
 
 def decisive(judgements: Iterable[Judgement]) -> list[Judgement]:
-    """Return the judgement of each claim by the study nearest to the paper's size."""
+    """Return the judgement of each claim by the study nearest to the paper's size.
+
+    Studies with fewer than three seeds a side decide only if no other has more.
+    """
     best: dict[str, Judgement] = {}
     for one in judgements:
         present = best.setdefault(one.claim.id, one)
@@ -111,10 +114,16 @@ def decisive(judgements: Iterable[Judgement]) -> list[Judgement]:
     return list(best.values())
 
 
-def distance(judgement: Judgement) -> int:
-    """Return how far the study is from the paper's size, as a rank."""
+def distance(judgement: Judgement) -> tuple[int, int]:
+    """Return whether the study is small or has too few seeds, and how far it is in size, as ranks.
+
+    Numbers of small studies say nothing about the method, however many seeds they have.
+    """
     evidence = judgement.evidence
-    return len(_SCALES) if evidence is None else _SCALES.index(evidence.scale)
+    if evidence is None:
+        return 3, 0
+    few = evidence.main.seeds < MIN_SEEDS and judgement.claim.direction != "equal"
+    return 2 if evidence.scale == "small" else int(few), _SCALES.index(evidence.scale)
 
 
 def counts(judgements: Sequence[Judgement]) -> Mapping[Verdict, int]:

@@ -188,8 +188,8 @@ def test_an_example_of_a_synthetic_study_is_consistent_and_its_table_has_each_ve
     assert re.fullmatch(r"0.0\d\d → −?0.00\d; −0.04\d \(−0.0\d\d to −0.0\d\d\)", cells[2])
     assert cells[3] == (
         "**explained by lower confidence** (gone after temperature scaling of each side, "
-        "at equal mean confidence; not measured: tuned weight decay, R-Drop, confidence penalty, "
-        "plain dropout)"
+        "at equal mean confidence; not checked: against tuned weight decay, against R-Drop, "
+        "against confidence penalty, against plain dropout)"
     )
     assert readme.startswith("before\n<!--")
     assert readme.endswith("-->\nafter")
