@@ -26,7 +26,7 @@ NAMES = {
     **{"pgd_ce": "PGD, cross-entropy", "pgd_margin": "PGD, margin"},
     # networks
     **{"small_cnn": "small CNN", "small_cnn_wide": "wide small CNN"},
-    **{"resnet10_s2": "ResNet-10, stride 2"},
+    **{"resnet10_s2": "ResNet-10, stride 2", "resnet18_maxpool": "ResNet-18, max-pooling"},
 }
 #: Endings of corrupted versions of a test set.
 _VERSIONS = {"_c_regenerated": "-C, regenerated", "_c": "-C"}

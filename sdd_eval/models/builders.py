@@ -53,6 +53,16 @@ def resnet18(classes: int, channels: int, image_size: int, width: int = 64) -> S
     return models.build_resnet(channels, (2, 2, 2, 2), _doubling(width, 4), shortcut="B")
 
 
+def resnet18_maxpool(classes: int, channels: int, image_size: int, width: int = 64) -> Stages:
+    """Return the ResNet-18 of BYOT for 224 pixels: a 3×3 stem of stride 1, then max-pooling.
+
+    So it is in the authors' code, whose other methods have a stem of 7×7 pixels and stride 2.
+    """
+    return models.build_resnet(
+        channels, (2, 2, 2, 2), _doubling(width, 4), shortcut="B", max_pool=True
+    )
+
+
 def resnet34(classes: int, channels: int, image_size: int, width: int = 64) -> Stages:
     """Return the paper's ResNet-34 for 32 pixels, with shortcuts of option B."""
     return models.build_resnet(channels, (3, 4, 6, 3), _doubling(width, 4), shortcut="B")

@@ -92,12 +92,14 @@ def build_resnet(
     padding: Padding = "end",
     block: type[Block | Bottleneck] = Block,
     stem_stride: int = 1,
+    max_pool: bool = False,
 ) -> Stages:
     """Return a backbone of stages `layer1` …, each but the first of stride 2.
 
     `blocks` and `widths` are the number of blocks of each stage and the channels inside of them;
-    the stem has those of the first stage, and stride `stem_stride`. Raise InputError for an unknown
-    `padding`, the position of the zero channels of option A.
+    the stem has those of the first stage, and stride `stem_stride`; with `max_pool` a max-pooling
+    of 3×3 pixels and stride 2 follows. Raise InputError for an unknown `padding`, the position of
+    the zero channels of option A.
     """
     if padding not in get_args(Padding):
         raise unknown_name("padding", str(padding), get_args(Padding))
@@ -120,6 +122,8 @@ def build_resnet(
         "bn1": nn.BatchNorm2d(widths[0]),
         "relu": nn.ReLU(),
     }
+    if max_pool:
+        stages["maxpool"] = nn.MaxPool2d(3, stride=2, padding=1)
     ins = outs = widths[0]
     for index, (count, width) in enumerate(zip(blocks, widths, strict=True)):
         outs = width * block.widening

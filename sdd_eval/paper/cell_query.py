@@ -53,6 +53,8 @@ _AXES: Mapping[str, Axes] = {
 }
 #: Data sets of 224 × 224 pixels, on which the paper trains torchvision's networks.
 LARGE_IMAGES = frozenset({"cub200", "stanford_dogs", "imagenet"})
+#: The network of BYOT's ResNet-18 on such images, which has another stem in the authors' code.
+BYOT_NETWORK = "resnet18_maxpool"
 _LARGE_IMAGE_PROTOCOL = {
     "batch_size": (32,),
     "image_size": (None, 224),
@@ -128,6 +130,8 @@ def _recipe(number: PaperNumber, training_set: str, task: Task) -> dict[str, Any
     at, arch = number.at, number.model
     if task != CLASSIFICATION:
         arch = f"{DETECTOR}torchvision:{arch.removeprefix('faster_rcnn_')}"
+    elif training_set in LARGE_IMAGES and number.method == "byot":
+        arch = BYOT_NETWORK
     elif training_set in LARGE_IMAGES:
         arch = f"torchvision:{arch}"
     recipe = {

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sdd_eval.paper.cell_query import BYOT_NETWORK
 from sdd_eval.paper.claims import Claim, Pair, Values
 from sdd_eval.paper.comparison import Recipe, default_options
 from sdd_eval.records import DETECTOR, encode
@@ -94,7 +95,7 @@ def scale_of(claim: Claim, group: Group, sides: StudySides) -> Scale:
     if sides.small:
         return "small"
     recipe = group.recipe
-    paper_s = _backbone_arch(recipe).removeprefix("torchvision:") == claim.network
+    paper_s = _paper_network(recipe) == claim.network
     whole = recipe.get("images_per_class") is None and recipe.get("epochs") == claim.epochs
     return "full size" if paper_s and whole else "miniature"
 
@@ -157,10 +158,16 @@ def _backbone_arch(recipe: Recipe) -> str:
     return str(recipe.get("arch")).removeprefix(DETECTOR)
 
 
+def _paper_network(recipe: Recipe) -> str:
+    """Return the network as the paper names it: BYOT's on photographs is its ResNet-18, too."""
+    arch = _backbone_arch(recipe).removeprefix("torchvision:")
+    return "resnet18" if arch == BYOT_NETWORK and recipe.get("method") == "byot" else arch
+
+
 def _is_of_claim(claim: Claim, group: Group) -> bool:
     """Return whether a group has the claim's data and network, or a stand-in of the latter."""
     recipe = group.recipe
-    arch = _backbone_arch(recipe).removeprefix("torchvision:")
+    arch = _paper_network(recipe)
     of_schedule = not claim.detector or recipe.get("epochs") == claim.epochs
     known = arch in (claim.network, *claim.stand_ins) and recipe.get("dataset") == claim.data
     return known and claim.detector == _is_detector(recipe) and of_schedule

@@ -13,6 +13,7 @@ BUILT_IN = [
     "resnet20",
     "resnet20_b",
     "resnet18",
+    "resnet18_maxpool",
     "resnet34",
     "resnet50",
     "resnet18w16",
@@ -31,11 +32,24 @@ def parameters(network):
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+def test_the_maps_of_byot_s_network_are_half_as_large_from_the_first_stage_on():
+    image = torch.zeros(1, 3, 64, 64)
+    with torch.no_grad():
+        plain, pooled = (
+            build(spec(arch, image_size=64)).eval().activations(image)
+            for arch in ("resnet18", "resnet18_maxpool")
+        )
+    assert plain["layer1"].shape == (1, 64, 64, 64)
+    assert pooled["layer1"].shape == (1, 64, 32, 32)
+    assert pooled["layer4"].shape == (1, 512, 4, 4)
+
+
 @pytest.mark.parametrize(
     ("arch", "classes", "expected"),
     [
         # 11.22 M as the literature counts it; the 16-32-64 family without projections
         ("resnet18", 100, 11_220_132),
+        ("resnet18_maxpool", 100, 11_220_132),
         ("resnet34", 100, 21_328_292),
         # 23.52 M on CIFAR-10, 23.7 M on CIFAR-100, and 6.96 M and 7.05 M in public code
         ("resnet50", 10, 23_520_842),

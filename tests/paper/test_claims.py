@@ -14,6 +14,7 @@ from sdd_eval.arrays import Array, Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.metrics.calibration import ece
 from sdd_eval.metrics.classification import confidence_and_correct
+from sdd_eval.paper.cell_query import matches_recipe, query_for
 from sdd_eval.paper.claim_commands import with_commands
 from sdd_eval.paper.claim_groups import group_rows, groups_markdown
 from sdd_eval.paper.claim_rendering import claim_rows, claims_latex, judgement_record
@@ -166,6 +167,17 @@ def test_the_study_that_a_claim_names_has_both_of_its_sides_at_full_size(name):
         scale = "miniature" if name == "paper/miniature" else "full size"
         assert {scale_of(claim, other, sides) for _, other in pairs} == {scale}, claim.id
         assert all(len(other.seeds) >= 3 for _, other in pairs)
+
+
+def test_byot_on_photographs_has_the_network_of_its_authors_in_the_study_of_table_1():
+    sides = sides_of_study("paper/table-1")
+    for name in ("with-byot-cub200", "with-byot-stanford_dogs"):
+        ((base, other),) = side_pairs(CLAIMS[name], CLAIMS[name].pair, sides)
+        assert base.recipe["arch"] == other.recipe["arch"] == "resnet18_maxpool"
+        printed = CLAIMS[name].paper_values[1]
+        assert matches_recipe(query_for(printed), other.recipe)
+    ((base, other),) = side_pairs(CLAIMS["with-dml-cub200"], CLAIMS["with-dml-cub200"].pair, sides)
+    assert base.recipe["arch"] == other.recipe["arch"] == "torchvision:resnet18"
 
 
 def test_the_miniature_study_has_every_baseline_of_the_claims_about_one_network():
