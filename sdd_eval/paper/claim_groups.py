@@ -104,6 +104,8 @@ def _measured(judgement: Judgement) -> str:
 
 def _reasons(tested: Sequence[Judgement]) -> Iterator[str]:
     """Yield how many seeds would decide, where differences are gone, and what was not checked."""
+    if any(one.evidence and one.evidence.scale == "small" for one in tested):
+        yield "of a small study, which says nothing about the method"
     seeds = {seeds_text(one) for one in tested if one.verdict == "not shown"}
     yield from seeds if len(seeds) == 1 else ()
     for what, names in (("gone", gone_titles), ("not checked:", unchecked_titles)):

@@ -47,12 +47,22 @@ class Contrast:
     other: Side
 
     @cached_property
+    def samples(self) -> tuple[Sequence[float], Sequence[float]]:
+        """The two samples that are compared: of the same networks, zeros and the differences."""
+        base, other = self.base, self.other
+        if not base.checkpoints or base.checkpoints != other.checkpoints:
+            return base.values, other.values
+        pairs = zip(base.values, other.values, strict=True)
+        return (0.0,) * len(base.values), tuple(second - first for first, second in pairs)
+
+    @cached_property
     def difference(self) -> Difference:
         """Welch's difference of the means over seeds, other minus base.
 
-        A constant base has a variance of 0, which makes it the one-sample t test.
+        A constant sample has a variance of 0, which makes it the one-sample t test: of a claim
+        about a constant, and, as a paired test, of two numbers of the same networks.
         """
-        return difference(self.base.values, self.other.values)
+        return difference(*self.samples)
 
     @property
     def seeds(self) -> int:

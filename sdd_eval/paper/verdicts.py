@@ -65,8 +65,7 @@ class Judgement:
         """The smallest difference that these seeds detect with a power of 80 %; NaN if unknown."""
         if self.evidence is None:
             return math.nan
-        main = self.evidence.main
-        return minimum_detectable_difference(main.base.values, main.other.values)
+        return minimum_detectable_difference(*self.evidence.main.samples)
 
     @cached_property
     def seeds_needed(self) -> int | None:
@@ -78,7 +77,7 @@ class Judgement:
             return None
         main, printed = self.evidence.main, self.printed_difference
         change = printed if printed * self.claim.sign > 0 else main.difference.value
-        needed = required_seeds(main.base.values, main.other.values, change)
+        needed = required_seeds(*main.samples, change)
         return None if needed is None else max(needed, MIN_SEEDS)
 
 

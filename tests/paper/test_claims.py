@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pandas
 import pytest
+import scipy.stats
 
 from sdd_eval.arrays import Array, Arrays
 from sdd_eval.errors import InputError
@@ -359,7 +360,7 @@ def test_a_claim_about_a_constant_and_one_about_two_numbers_of_the_same_networks
         at = {axis: values[0] for axis, values in number.at.items()} | {"epoch": 60}
         for seed in range(3):
             template = results.iloc[0].to_dict() | {"checkpoint": f"1-seed{seed}", **at}
-            value = mean + 0.001 * (seed + index)
+            value = mean + 0.001 * (seed + 1) * (index + 1)  # differences vary, too
             more = {"evaluator": "history", "metric": name, "value": value, "protocol_id": name}
             rows.append(template | more)
     frame = pandas.DataFrame(rows, columns=results.columns)
@@ -373,6 +374,31 @@ def test_a_claim_about_a_constant_and_one_about_two_numbers_of_the_same_networks
     assert found["assumption-2-end"].verdict == "shown"
     assert found["assumption-1-half"].verdict == "not tested here"
     assert found["gradient-size-end"].verdict == "not tested here"  # the forward norm is missing
+
+
+def test_two_numbers_of_the_same_networks_are_compared_in_pairs():
+    base, other = [1.0, 2.0, 3.0], [1.11, 2.1, 3.09]
+    evidence = evidence_for("gradient-size-end", base, other)
+    assert evidence.main.difference.p > 0.9
+    same = dataclasses.replace(evidence.main, other=side(other))
+    expected = scipy.stats.ttest_rel(other, base)
+    assert same.difference.p == pytest.approx(expected.pvalue)
+    assert same.difference.value == pytest.approx(0.1)
+    assert [same.difference.low, same.difference.high] == pytest.approx(
+        list(expected.confidence_interval())
+    )
+    paired = dataclasses.replace(evidence, contrasts=(same,))
+    (found,) = (one for one in judge(paper_claims(), [paired]) if one.evidence)
+    assert found.verdict == "shown"
+    assert found.detectable < 0.1
+
+
+def test_numbers_of_a_small_study_say_so_in_the_short_table():
+    small = dataclasses.replace(
+        evidence_for("accuracy", [0.1, 0.11, 0.12], [0.5, 0.51, 0.52]), scale="small"
+    )
+    text = groups_markdown(decisive(judge(paper_claims(), [small])))
+    assert "of a small study, which says nothing about the method" in text
 
 
 def test_holm_s_correction_is_over_all_claims_that_were_tested():
@@ -392,12 +418,13 @@ MANY = ("corruption", "odin-auroc", "odin-aupr_in", "odin-aupr_out", "position-3
 def evidence_for(name, base, other, *more):
     """Return the evidence of a claim from the values of both sides."""
     metric = CLAIMS[name].number.metrics[0]
-    main = Contrast("claim", "", metric, side(base), side(other))
+    main = Contrast("claim", "", metric, side(base), side(other, "d"))
     return Evidence(name, "mini", "miniature", "CIFAR-100", (main, *more))
 
 
-def side(values):
-    return Side("group", tuple(f"c{i}" for i in range(len(values))), tuple(map(float, values)))
+def side(values, letter="c"):
+    names = tuple(f"{letter}{i}" for i in range(len(values)))
+    return Side("group", names, tuple(map(float, values)))
 
 
 def test_under_the_null_hypothesis_at_most_one_study_in_twenty_shows_anything():
@@ -427,7 +454,7 @@ def met_by_a_wide_margin(claim):
     names = [("baseline", name) for name in claim.baselines]
     names += [("check", name) for name in claim.checks]
     metric = claim.number.metrics[0]
-    return [Contrast(*name, metric, side([0.0, 1.0, 2.0]), side(far)) for name in names]
+    return [Contrast(*name, metric, side([0.0, 1.0, 2.0]), side(far, "d")) for name in names]
 
 
 def test_the_same_conditions_hold_on_both_sides():
