@@ -107,7 +107,9 @@ def _reasons(tested: Sequence[Judgement]) -> Iterator[str]:
     if any(one.evidence and one.evidence.scale == "small" for one in tested):
         yield "of a small study, which says nothing about the method"
     seeds = {seeds_text(one) for one in tested if one.verdict == "not shown"}
-    yield from seeds if len(seeds) == 1 else ()
+    if len(seeds) == 1:
+        mixed = any(one.verdict != "not shown" for one in tested)
+        yield f"{'not shown: ' if mixed else ''}{seeds.pop()}"
     for what, names in (("gone", gone_titles), ("not checked:", unchecked_titles)):
         number = Counter(itertools.chain.from_iterable(map(names, tested)))
         if number:

@@ -338,6 +338,12 @@ def test_a_group_says_how_many_of_its_claims_were_tested_and_the_seeds_that_woul
     judged = judge(paper_claims(), [evidence_for(name, far, near) for name in names])
     rows, _ = group_rows(decisive(judged))
     assert [row.name for row in rows] == ["Masks are best on the last feature (2 of 3 claims)"]
+    beyond = evidence_for("position-3", far, [0.5, 0.51, 0.52])
+    (mixed,) = group_rows(
+        decisive(judge(paper_claims(), [evidence_for("position-1", far, near), beyond]))
+    )[0]
+    assert mixed.verdict == "1 shown; 1 not shown"
+    assert re.match(r"not shown: \d+ seeds a side detect the printed", mixed.reason)
     (one,) = group_rows(decisive(judge(paper_claims(), [evidence_for("accuracy", far, near)])))[0]
     assert one.verdict == "not shown"
     assert one.reason.endswith("seeds a side detect the printed difference with a power of 80 %")
