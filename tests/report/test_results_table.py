@@ -78,6 +78,21 @@ def test_different_recipes_are_different_groups_with_the_difference_in_the_label
     assert list(summary["n"]) == [2, 2]
 
 
+def test_the_label_does_not_name_settings_that_are_the_defaults(synthetic: ModuleType) -> None:
+    changes = [{}, {"weight_decay": 5e-4}, {"direction": "forward"}]
+    runs = [
+        synthetic.accuracy_run(
+            dataclasses.replace(synthetic.network(1.0, 0, **change), name=f"net{index}")
+        )
+        for index, change in enumerate(changes)
+    ]
+    assert list(synthetic.table(runs)[0]["group"].unique()) == [
+        "CE + SD-Dropout λ 1",
+        "CE + SD-Dropout λ 1 (weight decay 0.0005)",
+        "CE + SD-Dropout λ 1 (direction forward)",
+    ]
+
+
 def test_a_fitted_temperature_does_not_split_the_seeds(
     synthetic: ModuleType,
 ) -> None:

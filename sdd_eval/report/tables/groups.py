@@ -50,8 +50,8 @@ def group_labels(runs: Sequence[StudyRun]) -> dict[str, tuple[str, str]]:
     """Return for each run's name the label of its group, and the part that is not the method.
 
     The label is the one that the study's file has, or the method with its SD-Dropout weight;
-    settings follow in brackets if the checkpoints of the same study and architecture differ in
-    them. An imported network is a group of its own.
+    settings that are not the defaults follow in brackets if the checkpoints of the same study and
+    architecture differ in them. An imported network is a group of its own.
     """
     comparable: dict[Any, list[StudyRun]] = {}
     for entry in runs:
@@ -117,11 +117,12 @@ def _weight(recipe: Mapping[str, Any]) -> float:
 def _differences(
     recipe: Mapping[str, Any], others: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> list[str]:
-    """Return the fields in which the recipes differ, with this recipe's values."""
+    """Return the fields in which the recipes differ, with this recipe's values, unless default."""
     return [
         f"{name.replace('_', ' ')} {_format_field(recipe.get(name))}"
         for name in names
         if len({json.dumps(other.get(name), sort_keys=True) for other in others}) > 1
+        and recipe.get(name) != _DEFAULTS.get(name)
     ]
 
 
