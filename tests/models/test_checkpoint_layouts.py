@@ -226,9 +226,11 @@ def test_the_built_in_network_that_fits_is_named_for_every_pair(monkeypatch):
     with torch.device("meta"):
         networks = {name: build(spec(name)) for name in plugins.names("models")}
     monkeypatch.setattr(layouts, "build", lambda spec: networks[spec.arch])
+    pooled = {"resnet18", "resnet18_maxpool"}  # their tensors are equal: a pooling layer has none
     for held, network in networks.items():  # the search excludes what was asked for, and no more
-        assert layouts.fitting_variants(spec(held), plain(network)) == []
-        assert layouts.fitting_variants(spec("another"), plain(network)) == [held]
+        fitting = pooled if held in pooled else {held}
+        assert layouts.fitting_variants(spec(held), plain(network)) == sorted(fitting - {held})
+        assert layouts.fitting_variants(spec("another"), plain(network)) == sorted(fitting)
 
 
 @pytest.mark.parametrize(
