@@ -76,7 +76,8 @@ def _drawn(figure: Figure) -> _Recorder:
         if height < PAGE:
             warnings.filterwarnings("ignore", message="constrained_layout not applied")
         figure.draw(recorder)
-    lowest = min((height * axes.get_position().height for axes in figure.axes), default=LOWEST)
+    panels = [axes for axes in figure.axes if axes.get_subplotspec()]  # without colour bars
+    lowest = min((height * axes.get_position().height for axes in panels), default=LOWEST)
     if lowest >= LOWEST or height >= PAGE:
         return recorder
     figure.set_size_inches(width, min(1.25 * height, PAGE))

@@ -143,6 +143,16 @@ def test_a_figure_whose_titles_leave_no_room_for_its_panels_is_made_higher() -> 
     assert len({(shape.x0, shape.y0) for shape in shapes}) == len(panels)
 
 
+def test_a_low_colour_bar_does_not_make_a_figure_higher() -> None:
+    with house_style(width=SINGLE):
+        drawn, (axes,) = panel_grid(1).figure(2.5)
+        image = axes.imshow([[0.0, 1.0]], aspect="auto")
+        bar = drawn.colorbar(image, ax=axes, orientation="horizontal", fraction=0.05)
+        figure_files(drawn, ["svg"])
+    assert bar.ax.get_position().height * 2.5 < LOWEST
+    assert drawn.get_figheight() == 2.5
+
+
 def test_many_groups_and_sets_with_long_and_unusual_names_are_drawn(synthetic: ModuleType) -> None:
     methods = ["ce", "ls", "$\\frac{1}$ a method with <b>a very long name</b> that runs on"]
     nets = [synthetic.network(weight, 0, method=method) for method in methods for weight in (0, 1)]
