@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import torch
 from torch import Tensor
 
 from sdd_eval.checkpoints.state import State
 from sdd_eval.progress import Progress
 from sdd_eval.randomness import generator, seed_global
 from sdd_eval.records import Recipe
+from sdd_eval.training.arithmetic import arithmetic
 from sdd_eval.training.data.batches import TrainingSet, epoch_batches
 from sdd_eval.training.data.mixing import mixed_batches
 from sdd_eval.training.distributed.processes import Processes
@@ -38,7 +38,7 @@ def fit(
     the network. `save`, `progress`, `probe` and the errors are those of `train_epochs`.
     """
     recipe, device = state.recipe, data.device
-    optimiser = optimiser_of(recipe, objective, fused=device.type == "cuda" or None)
+    optimiser = optimiser_of(recipe, objective, fused=device.type in ("cpu", "cuda") or None)
     step = processes.parallel(WeightedLoss(objective, processes.count))
 
     def train_epoch(epoch: int) -> dict[str, float]:
@@ -51,7 +51,7 @@ def fit(
         batches = epoch_batches(data, recipe, objective.method, epoch, processes.rows)
         batches = mixed_batches(batches, recipe, objective.network.spec.classes)
         for plan, batch in zip(plans, _checked(batches, averages), strict=True):
-            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+            with arithmetic(recipe, device):
                 loss, losses = step(batch, draws)
             (loss if plan.share == 1 else loss * plan.share).backward()
             if plan.rate is not None:

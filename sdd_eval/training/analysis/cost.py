@@ -19,6 +19,7 @@ from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.randomness import generator
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.training.analysis.method_summary import random_batch, random_objective
+from sdd_eval.training.arithmetic import arithmetic
 from sdd_eval.training.recipe import validated
 
 
@@ -87,8 +88,7 @@ class _Subject:
     def step(self) -> None:
         """Train one step."""
         self.optimiser.zero_grad(set_to_none=True)
-        enabled = self.recipe.precision == "bf16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
+        with arithmetic(self.recipe, self.device):
             losses = self.objective(self.batch, self.draws)
         losses.total.backward()
         self.optimiser.step()
