@@ -14,8 +14,8 @@ from torch.overrides import TorchFunctionMode
 from sdd_eval.records import Recipe
 
 #: Output pixels up to which a product of matrices takes less time than oneDNN's convolution,
-#: forward and backward: a fifth for 512 channels and 2×2 pixels, about the same for 4×4.
-FEW_PIXELS = 16
+#: forward and backward: with AMX a fifth for 512 channels and 2×2 pixels, and as much for 4×4.
+FEW_PIXELS = 4
 
 
 @contextmanager
@@ -65,5 +65,5 @@ def _product(x: Tensor, weight: Tensor, stride: tuple[int, int], shape: list[int
         for j in range(3)
     ]  # each (n, height, width, ins)
     patches = torch.cat(neighbours, dim=3).flatten(0, 2)
-    weights = weight.permute(2, 3, 1, 0).flatten(0, 2).to(dtype)
-    return (patches @ weights).reshape(len(x), *shape, -1).permute(0, 3, 1, 2)
+    weights = weight.permute(0, 2, 3, 1).flatten(1).to(dtype)  # no copy in channels_last
+    return functional.linear(patches, weights).reshape(len(x), *shape, -1).permute(0, 3, 1, 2)

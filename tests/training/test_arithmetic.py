@@ -6,7 +6,7 @@ from torch import nn
 
 from sdd_eval.training.arithmetic import FewPixelConvolutions, _product
 
-SHAPES = [(1, 2, 2), (2, 4, 4), (1, 4, 4), (2, 5, 3), (2, 1, 1), (2, 8, 8)]
+SHAPES = [(1, 2, 2), (2, 4, 4), (1, 1, 4), (2, 3, 4), (2, 1, 1), (2, 1, 7), (1, 3, 1)]
 
 
 @pytest.fixture
@@ -55,19 +55,22 @@ def test_output_and_gradients_equal_those_of_float32(stride, height, width, layo
     ids=["bias", "no padding", "1x1", "groups", "dilation", "same", "circular"],
 )
 def test_other_convolutions_are_those_of_pytorch(layer, products):
-    x = torch.randn(5, 8, 4, 4)
+    side = 2 + layer.kernel_size[0] - 1 if layer.padding == (0, 0) else 2  # 2 × 2 pixels of output
+    x = torch.randn(5, 8, side, side)
     with torch.autocast("cpu", torch.bfloat16):
         expected = layer(x)
         with FewPixelConvolutions():
             output = layer(x)
     assert not products
+    assert output.shape[2:] == (2, 2)
     assert torch.equal(output, expected)
 
 
 def test_float32_and_many_pixels_are_those_of_pytorch(products):
     layer = nn.Conv2d(8, 8, 3, padding=1, bias=False)
     with FewPixelConvolutions():
-        layer(torch.randn(5, 8, 4, 4))
+        layer(torch.randn(5, 8, 2, 2))
         with torch.autocast("cpu", torch.bfloat16):
-            layer(torch.randn(5, 8, 5, 4))
+            layer(torch.randn(5, 8, 5, 1))
+            layer(torch.randn(5, 8, 3, 2))
     assert not products
