@@ -37,9 +37,8 @@ def main(pairs: int, steps: int, arch: str = "resnet18w16") -> None:
     objective = Objective(build(spec), CrossEntropy(), recipe).to(device)
     pixels = torch.rand(recipe.batch_size, 3, 32, 32, device=device)
     labels = torch.randint(100, (recipe.batch_size,), device=device)
-    optimiser = torch.optim.SGD(
-        objective.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay
-    )
+    settings = {"lr": recipe.lr, "momentum": recipe.momentum, "weight_decay": recipe.weight_decay}
+    optimiser = torch.optim.SGD(objective.parameters(), fused=True, **settings)
 
     def bare() -> None:
         objective.train()

@@ -183,7 +183,8 @@ def test_byot_on_photographs_has_the_network_of_its_authors_in_the_study_of_tabl
 
 def test_the_miniature_study_has_every_baseline_of_the_claims_about_one_network():
     sides = sides_of_study("paper/miniature")
-    for name in ("accuracy", "calibration", "fgsm-cifar100", "corruption", "odin-auroc"):
+    names = ("accuracy", "calibration", "fgsm-cifar100", "corruption", "odin-auroc")
+    for name in (*names, "adversarial-training"):
         claim = CLAIMS[name]
         ((_, other),) = side_pairs(claim, claim.pair, sides)
         for baseline, pair in claim.baselines.items():

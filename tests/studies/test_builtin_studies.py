@@ -87,6 +87,14 @@ def test_the_networks_of_the_main_comparison_are_those_of_the_tables():
     assert len(core & table) == 6
 
 
+def test_the_study_in_miniature_measures_everything_on_each_network():
+    study = read_study(study_file("paper/miniature"))
+    names = {training.name for training in study.trainings}
+    for evaluator in ("accuracy", "calibration", "selective", "fgsm", "attack", "corruption"):
+        measured = [e.checkpoint for e in study.evaluations if e.evaluator == evaluator]
+        assert sorted(measured) == sorted(names), evaluator
+
+
 def encode_once(recipe):
     return repr(sorted(encode(recipe).items()))
 
