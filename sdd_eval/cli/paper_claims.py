@@ -18,7 +18,14 @@ from sdd_eval.paper.claim_commands import with_commands
 from sdd_eval.paper.claim_details import Row
 from sdd_eval.paper.claim_groups import group_rows, groups_markdown
 from sdd_eval.paper.claims import paper_claims
-from sdd_eval.paper.evidence import Evidence, collect_evidence, cost_evidence, evidence_frame
+from sdd_eval.paper.evidence import (
+    Evidence,
+    collect_evidence,
+    cost_evidence,
+    evidence_frame,
+    read_evidence,
+    with_earlier,
+)
 from sdd_eval.paper.sides import study_sides
 from sdd_eval.paper.verdicts import Judgement, counts, decisive, judge
 from sdd_eval.report.runs import RunCollection, read_runs
@@ -34,6 +41,9 @@ if TYPE_CHECKING:
     import pandas
 
     from sdd_eval.training.analysis.cost import Cost
+
+#: The file of the values of both sides, seed by seed.
+EVIDENCE = "claims-evidence.csv"
 
 
 @dataclass(frozen=True)
@@ -72,14 +82,15 @@ def run_claims(arguments: Sequence[str]) -> int:
     evidence: list[Evidence] = []
     details: dict[str, Sequence[Row]] = {}
     records: Mapping[str, StudyRecord] = {}
+    into = (folders[0] if len(folders) == 1 else reports) / "paper"
     if folders:
         evidence, details, records = _of_studies(folders)
+        evidence = with_earlier(paper_claims(), evidence, _earlier_evidence(into))
     if flags.training.cost:
         costs = _costs(flags)
         evidence += cost_evidence(paper_claims(), costs)
         details["cost"] = claim_details.cost_rows(costs)
     notes = [line for record in records.values() for line in record.warnings]
-    into = (folders[0] if len(folders) == 1 else reports) / "paper"
     titles = [record.title or name for name, record in records.items()]
     claims = with_commands(paper_claims(), [folder.name for folder in folders])
     judged = judge(claims, evidence)
@@ -93,6 +104,14 @@ def _costs(flags: Flags) -> tuple[Cost, ...]:
     with cli.Bar("cost: ") as bar:
         shape = (cost.arch, cost.batch_size, cost.precision)
         return claim_details.measure_methods(*shape, steps=cost.steps, device=device, progress=bar)
+
+
+def _earlier_evidence(folder: Path) -> list[Evidence]:
+    """Return the evidence that an earlier call has written; none if there is none."""
+    import pandas
+
+    path = folder / EVIDENCE
+    return read_evidence(pandas.read_csv(path)) if path.is_file() else []
 
 
 def _of_studies(
@@ -158,7 +177,7 @@ def print_and_write(
     number = counts(decided)
     print("\n" + ", ".join(f"{verdict}: {count}" for verdict, count in number.items() if count))
     write_text(into / "claims.csv", to_csv(claim_rendering.claims_frame(judged)))
-    write_text(into / "claims-evidence.csv", to_csv(evidence_frame(evidence)))
+    write_text(into / EVIDENCE, to_csv(evidence_frame(evidence)))
     write_text(into / "claims.tex", claim_rendering.claims_latex(rows))
     write_text(into / "claims.md", groups_markdown(decided))
     content = [claim_rendering.judgement_record(one) for one in judged]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from sdd_eval.arrays import Arrays
 from sdd_eval.errors import InputError
@@ -315,6 +317,42 @@ def evidence_frame(evidence: Sequence[Evidence]) -> pandas.DataFrame:
     ]
     frame: pandas.DataFrame = pandas.DataFrame(rows, columns=COLUMNS, dtype=object)
     return frame
+
+
+def with_earlier(
+    claims: Sequence[Claim], evidence: Sequence[Evidence], earlier: Sequence[Evidence]
+) -> list[Evidence]:
+    """Return evidence with the checks at equal mean confidence that only earlier evidence has.
+
+    They need logits, which the runs of a published study lack. A check is taken if the numbers of
+    the claim itself are the same, and thus the networks.
+    """
+    of_logits = {
+        claim.id: {
+            n for n, numbers in claim.checks.items() if any(k.equal_confidence for k in numbers)
+        }
+        for claim in claims
+    }
+    known = {(one.claim, one.study): one for one in earlier}
+    found = []
+    for one in evidence:
+        other = known.get((one.claim, one.study))
+        if other is not None and _same_numbers(one.main, other.main):
+            names = of_logits[one.claim] - {each.name for each in one.contrasts}
+            more = [each for each in other.contrasts if each.name in names]
+            one = replace(one, contrasts=(*one.contrasts, *more))
+        found.append(one)
+    return found
+
+
+def _same_numbers(one: Contrast, other: Contrast) -> bool:
+    """Return whether two contrasts are of the same networks, up to the digits of a CSV file."""
+    return all(
+        first.checkpoints == second.checkpoints
+        and len(first.values) == len(second.values)
+        and np.allclose(first.values, second.values, rtol=1e-8, atol=0)
+        for first, second in ((one.base, other.base), (one.other, other.other))
+    )
 
 
 def read_evidence(frame: pandas.DataFrame) -> list[Evidence]:

@@ -28,6 +28,7 @@ from sdd_eval.paper.evidence import (
     collect_evidence,
     evidence_frame,
     read_evidence,
+    with_earlier,
 )
 from sdd_eval.paper.sides import StudySides, scale_of, side_pairs, study_sides
 from sdd_eval.paper.verdicts import counts, decisive, judge
@@ -568,6 +569,27 @@ def test_stored_logits_give_the_check_at_equal_confidence():
     assert found.missing == ()
     assert found.gone == ("at equal mean confidence",)
     assert found.verdict == "explained by lower confidence"
+
+
+def test_without_logits_the_check_at_equal_confidence_is_that_of_earlier_evidence(tmp_path):
+    results, sides = study(*everyone())
+    runs = results[results["metric"] == "ece"]["run"].unique()
+    arrays = {
+        run: logits(2.0 if run.startswith("mini/2-") else 8.0, i) for i, run in enumerate(runs)
+    }
+    with_logits = collect_evidence(paper_claims(), results, sides, arrays)
+    (tmp_path / "evidence.csv").write_text(to_csv(evidence_frame(with_logits)), encoding="utf-8")
+    earlier = read_evidence(pandas.read_csv(tmp_path / "evidence.csv"))
+
+    again = with_earlier(paper_claims(), collect_evidence(paper_claims(), results, sides), earlier)
+    for evidence in (with_logits, again):
+        found = {one.claim.id: one for one in judge(paper_claims(), evidence)}["calibration"]
+        assert found.gone == ("at equal mean confidence",)
+    assert len(again) == len(with_logits)
+
+    of_others = results.assign(value=results["value"] + 1e-6)
+    others = collect_evidence(paper_claims(), of_others, sides)
+    assert with_earlier(paper_claims(), others, earlier) == others
 
 
 def test_the_page_has_each_claim_once_with_its_verdicts_reasons_and_checks(tmp_path):

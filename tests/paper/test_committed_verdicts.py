@@ -6,6 +6,8 @@ import dataclasses
 import importlib.util
 import json
 import re
+import shutil
+import tarfile
 from collections import Counter
 from pathlib import Path
 
@@ -234,10 +236,40 @@ def test_an_edited_number_is_found(example, make_example, name):
         check(folder, readme, make_example)
 
 
+def test_a_study_that_has_lost_its_arrays_keeps_its_verdicts(study, tmp_path):
+    folder = tmp_path / "mini"
+    shutil.copytree(study, folder)
+    arrays = list(folder.glob("runs/*/*.npz"))
+    assert arrays
+    for path in arrays:
+        path.unlink()
+    before = (folder / "paper/claims.csv").read_bytes()
+    assert b"explained by lower confidence" in before
+    (folder / "paper/claims.csv").unlink()
+    flags = ["--reports", str(tmp_path), "--no-cost"]
+    assert exit_code(["paper", "claims", "mini", *flags]) == 0
+    assert (folder / "paper/claims.csv").read_bytes() == before
+
+
 @needs_examples
 def test_a_readme_without_the_two_comments_is_left_as_it_is(make_example):
     with pytest.raises(SystemExit, match="verdicts of reports/examples/mini"):
         make_example.with_table("nothing", "table", "mini")
+
+
+@needs_examples
+def test_the_archive_of_runs_gives_the_same_results_and_verdicts(study, example, tmp_path):
+    folder, _ = example
+    again = tmp_path / "again/mini"
+    with tarfile.open(folder / "runs.tar.xz") as archive:
+        archive.extractall(again, filter="data")
+    (again / "paper").mkdir()
+    shutil.copyfile(folder / "claims-evidence.csv", again / "paper/claims-evidence.csv")
+    shutil.copyfile(folder / "study.json", again / "study.json")
+    write_report(again, figures=False, images=False)
+    assert exit_code(["paper", "claims", "mini", "--reports", str(again.parent), "--no-cost"]) == 0
+    for name in ("results.csv", "paper/claims.csv"):
+        assert (again / name).read_bytes() == (study / name).read_bytes(), name
 
 
 @needs_examples
