@@ -1,4 +1,4 @@
-"""The Ray engine on a cluster of two nodes on the loopback address, one of which is killed."""
+"""The Ray engine: errors without a cluster, and a cluster of two nodes, one of which is killed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from sdd_eval.cli import exit_code
+from sdd_eval.errors import InputError
 from sdd_eval.studies.jobs import Workspace, jobs_of
+from sdd_eval.studies.ray_engine import _device
 from sdd_eval.studies.resolve import read_study
 from sdd_eval.studies.run import JobOutcome, run_jobs
 
@@ -60,6 +63,36 @@ def test_the_error_about_missing_ray_names_its_installation(tiny, monkeypatch, c
     monkeypatch.setitem(sys.modules, "ray", None)
     assert exit_code(["batch", "study.toml", "--engine", "ray"]) == 2
     assert "pip install 'sdd-eval[ray]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--address", "10.0.0.1:6379"],
+            "it needs --engine ray",
+        ),
+        (
+            ["--engine", "ray", "--device", "cuda:1"],
+            "use auto, cpu or cuda",
+        ),
+    ],
+)
+def test_flags_that_need_or_exclude_a_cluster_are_refused(flags, message, study_file, capsys):
+    study_file('[[train]]\n[[evaluate]]\nevaluator = "accuracy"\n')
+    assert exit_code(["batch", "study.toml", "--dry-run", *flags]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_jobs_use_the_devices_of_the_cluster_and_not_of_this_machine():
+    def cluster(**resources):
+        return SimpleNamespace(cluster_resources=lambda: resources)
+
+    assert _device(cluster(CPU=8.0, GPU=4.0), "auto") == "cuda"
+    assert _device(cluster(CPU=8.0), "auto") == "cpu"
+    assert _device(cluster(GPU=1.0), "cpu") == "cpu"
+    with pytest.raises(InputError, match="no node of the Ray cluster has a GPU"):
+        _device(cluster(CPU=8.0), "cuda")
 
 
 @contextmanager
