@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from synthetic_runs import Network, run_of
+from synthetic_networks import Network, run_of
 
 from sdd_eval.arrays import Array, Arrays
 from sdd_eval.evaluators.accuracy import Accuracy
