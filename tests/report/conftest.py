@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -9,6 +10,8 @@ import pytest
 
 from sdd_eval.report.drawing import draw
 from sdd_eval.report.write import write_report
+
+sys.path.append(str(Path(__file__).parent))  # for page_elements.py
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,6 @@ import csv
 import dataclasses
 import functools
 import hashlib
-import html.parser
-import json
 import re
 import xml.etree.ElementTree
 from pathlib import Path
@@ -17,36 +15,18 @@ from typing import Any
 
 import pandas
 import pytest
+from page_elements import Elements
 
 from sdd_eval import plugins, store
 from sdd_eval.records import Measurement
 from sdd_eval.report import write
 from sdd_eval.report.drawing.draw import draw_figures
-from sdd_eval.report.tables.summary import most_common_conditions
 from sdd_eval.report.write import write_report
 from sdd_eval.studies.run import record_of
 from sdd_eval.studies.study import Study
 
 #: The page shows SVG files; tests/report/test_write.py writes figures in all formats.
 pytestmark = pytest.mark.usefixtures("only_svg")
-
-
-class Elements(html.parser.HTMLParser):
-    """Tags with attributes, and the text outside of style sheets."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    handle_startendtag = handle_starttag
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
 
 
 @pytest.fixture(scope="module")
@@ -258,94 +238,6 @@ def test_the_study_s_title_and_labels_are_shown(synthetic: ModuleType, tmp_path:
     )
 
 
-def test_a_broken_study_record_does_not_end_the_report(
-    synthetic: ModuleType, tmp_path: Path
-) -> None:
-    study = synthetic.small_study(tmp_path / "study")
-    (study / "study.json").write_text("{")
-    with pytest.warns(store.DamagedFile, match=r"study\.json is not JSON"):
-        page = write_report(study).read_text()
-    assert "study.json is not JSON" in page
-    assert "<h1>Robustness and calibration: study</h1>" in page
-
-
-def test_a_broken_run_file_is_reported_and_the_others_are_read(
-    synthetic: ModuleType, tmp_path: Path
-) -> None:
-    study = synthetic.small_study(tmp_path / "study")
-    broken = study / "runs" / "other" / "accuracy-digits-0.json"
-    broken.parent.mkdir()
-    broken.write_text('{"format": 1, "checkp')
-    with pytest.warns(store.DamagedFile, match=r"accuracy-digits-0\.json is not JSON"):
-        page = write_report(study).read_text()
-    assert "accuracy-digits-0.json is not JSON" in page
-    assert "95." in page
-
-
-def test_runs_without_arrays_are_still_reported(synthetic: ModuleType, tmp_path: Path) -> None:
-    study = synthetic.small_study(tmp_path / "study", synthetic.odin_run(synthetic.network(0.0, 0)))
-    for path in study.rglob("*.npz"):
-        path.unlink()
-    page = write_report(study).read_text()
-    assert "ODIN AUROC" in page
-    assert "ROC curves" not in page
-
-
-def test_warnings_name_exclusions_subsets_and_data_origins(
-    synthetic: ModuleType, tmp_path: Path
-) -> None:
-    net = synthetic.network(0.0, 0)
-    contradiction = dataclasses.replace(
-        synthetic.accuracy_run(net),
-        measurements=(Measurement("accuracy", 0.1, "fraction", protocol="other"),),
-    )
-    limited = synthetic.accuracy_run(synthetic.network(0.0, 5), limit=64, n=64)
-    folder = synthetic.run_of(
-        net, "third_party", [Measurement("x", 1.0, "")], data={"mine": {"origin": "user's folder"}}
-    )
-    lost = Measurement("missing", 5.0, "count", {"corruption": "fog"}, "fog.npy is cut short")
-    cut = synthetic.run_of(net, "corruption", [lost])
-    page = write_report(
-        synthetic.small_study(tmp_path / "study", contradiction, limited, folder, cut)
-    )
-    words = " ".join(Elements(page.read_text()).words)
-    assert (
-        f"Missing in corruption of {net.checkpoint} (study study): fog.npy is cut short." in words
-    )
-    assert "excluded from means" in words
-    assert "runs disagree on this number" in words
-    assert "rows of results.csv that were measured on a subset (--limit) are not shown" in words
-    assert "mine (user's folder) is a user's own folder, not a published set." in words
-
-
-@pytest.mark.usefixtures("only_svg")
-def test_figures_omit_numbers_measured_under_other_conditions_and_say_so(
-    synthetic: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runs = [synthetic.corruption_run(net) for net in synthetic.pair()]
-    changed = [*runs[:3], *(dataclasses.replace(run, n=50, limit=50) for run in runs[3:])]
-    page = write_report(synthetic.write_study(tmp_path / "study", changed)).read_text()
-    assert 'id="corruption_heatmap"' in page
-    assert 'id="corruption_differences"' not in page, "one side alone has no difference"
-    left_out = [run.checkpoint for run in runs[3:]]
-    assert page.count(f"Some numbers of {', '.join(left_out)} are omitted") == 2
-    monkeypatch.setattr(
-        write, "draw_figures", lambda _, *rest: draw_figures(["corruption_differences"], *rest)
-    )
-    alike = write_report(synthetic.write_study(tmp_path / "alike", runs)).read_text()
-    assert 'id="corruption_differences"' in alike
-    assert "are omitted, because" not in alike
-
-
-def test_figures_use_the_most_common_conditions(synthetic: ModuleType) -> None:
-    runs = [synthetic.accuracy_run(net) for net in synthetic.pair()]
-    runs[0] = dataclasses.replace(runs[0], data_fingerprint="a" * 64)
-    table = synthetic.table(runs)[0]
-    common = most_common_conditions(table)
-    assert set(table["checkpoint"]) - set(common["checkpoint"]) == {runs[0].checkpoint}
-    assert len(most_common_conditions(table.head(0))) == 0
-
-
 def test_one_report_keeps_two_studies_apart(synthetic: ModuleType, tmp_path: Path) -> None:
     first = synthetic.small_study(tmp_path / "first")
     second = synthetic.small_study(tmp_path / "second")
@@ -363,27 +255,6 @@ def test_an_imported_network_is_a_separate_group(synthetic: ModuleType, tmp_path
     text = page.read_text()
     assert "Digits, ResNet-8" in text
     assert "Imported; its training settings are unknown." in text
-
-
-def test_a_run_of_another_format_is_reported_and_excluded(
-    synthetic: ModuleType, tmp_path: Path
-) -> None:
-    old = dataclasses.replace(synthetic.accuracy_run(synthetic.network(0.0, 5)), format=0)
-    with pytest.warns(store.DamagedFile, match="has format 0; this version reads format 1 or 2"):
-        page = write_report(synthetic.small_study(tmp_path / "study", old))
-    words = " ".join(Elements(page.read_text()).words)
-    assert "has format 0; this version reads format 1 or 2" in words
-
-
-def test_a_run_without_provenance_is_still_reported(synthetic: ModuleType, tmp_path: Path) -> None:
-    study = synthetic.small_study(tmp_path / "study")
-    for path in store.run_paths(study):
-        run = json.loads(path.read_text())
-        run["provenance"] = {}
-        path.write_text(json.dumps(run))
-    page = write_report(study).read_text()
-    assert "unknown architecture" in page
-    assert "unknown" in page
 
 
 @pytest.mark.usefixtures("only_svg")
