@@ -1,4 +1,4 @@
-"""The arrays of a run: per-image values with named axes and coordinates, and facts of the run."""
+"""The arrays of a run: per-image values with named axes and coordinates, and facts about it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Array:
-    """A named array; names of coordinates and their values may hold any character."""
+    """A named array; the names and values of coordinates may contain any character."""
 
     name: str
     values: Any
@@ -21,9 +21,9 @@ class Array:
     axes: tuple[str, ...] = ("images",)
     """The name of each dimension; empty if they have none."""
     at: Mapping[str, Any] = field(default_factory=dict)
-    """Where it belongs among those of its name, such as {"detector": "msp", "outliers": "svhn"}."""
+    """Its place among arrays of the same name, such as {"detector": "msp", "outliers": "svhn"}."""
     labels: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    """What stands along an axis, such as {"severity": (1, 2, 3, 4, 5)}."""
+    """The values along an axis, such as {"severity": (1, 2, 3, 4, 5)}."""
 
     def __post_init__(self) -> None:
         """Raise ValueError if the axes do not fit the values."""
@@ -38,7 +38,7 @@ class Array:
 
 
 class Arrays(Mapping[str, "NDArray[Any]"]):
-    """Arrays, and facts as JSON values; as a mapping, the arrays without coordinates by name.
+    """Arrays, and facts as JSON values; a mapping from names to arrays without coordinates.
 
     >>> import numpy as np
     >>> outside = Array("scores", np.zeros(2), at={"outliers": "svhn"})
@@ -48,10 +48,10 @@ class Arrays(Mapping[str, "NDArray[Any]"]):
     """
 
     def __init__(self, entries: Iterable[Array] = (), /, **facts: Any) -> None:
-        """Raise ValueError for two arrays of one name and place, or a fact that is no JSON."""
+        """Raise ValueError for two arrays of the same name and place, or a non-JSON fact."""
         self._entries = tuple(entries)
         self._facts = json.loads(json.dumps(facts, default=_plain, allow_nan=False))
-        #: The arrays of other checkpoints' runs that this one is scored against, by name.
+        #: The arrays of the other checkpoints' runs that this run is scored against, by name.
         self.compared: Mapping[str, Arrays] = {}
         places = {(entry.name, *sorted(map(repr, entry.at.items()))) for entry in self._entries}
         if len(places) < len(self._entries):
@@ -59,7 +59,7 @@ class Arrays(Mapping[str, "NDArray[Any]"]):
 
     @classmethod
     def of(cls, arrays: Mapping[str, Any], **facts: Any) -> Arrays:
-        """Return a plain mapping of names to values as arrays without names of axes."""
+        """Convert a plain mapping of names to values to arrays without axis names."""
         if isinstance(arrays, Arrays):
             return arrays | cls(**facts) if facts else arrays
         return cls((Array(name, values, ()) for name, values in arrays.items()), **facts)
@@ -76,7 +76,7 @@ class Arrays(Mapping[str, "NDArray[Any]"]):
         return facts
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """Return the values of the array of this name that has no coordinates."""
+        """Return the values of the array with this name and without coordinates."""
         for entry in self.entries:
             if entry.name == name and not entry.at:
                 return entry.read()
@@ -96,7 +96,7 @@ class Arrays(Mapping[str, "NDArray[Any]"]):
         return bool(self.entries)
 
     def __or__(self, other: Arrays) -> Arrays:
-        """Return the arrays and facts of both."""
+        """Merge the arrays and facts of both."""
         return Arrays((*self.entries, *other.entries), **{**self.facts, **other.facts})
 
     def at(self, **at: Any) -> Arrays:
@@ -118,19 +118,19 @@ class Arrays(Mapping[str, "NDArray[Any]"]):
         return list(dict.fromkeys(entry.at[axis] for entry in self.entries if axis in entry.at))
 
     def along(self, name: str, axis: str) -> dict[Any, NDArray[Any]]:
-        """Return the arrays of a name that differ on one axis only, by their coordinate on it."""
+        """Return the arrays with a name that differ on one axis only, by their coordinate on it."""
         entries = (entry for entry in self.entries if entry.name == name)
         return {entry.at[axis]: entry.read() for entry in entries if entry.at.keys() == {axis}}
 
     def against(self, others: Mapping[str, Mapping[str, Any]]) -> Arrays:
-        """Return the arrays with those of other checkpoints' runs in `compared`, by name."""
+        """Return the arrays with `compared` set to those of other checkpoints' runs, by name."""
         arrays = Arrays(self.entries, **self.facts)
         arrays.compared = {name: Arrays.of(other) for name, other in others.items()}
         return arrays
 
 
 def joined(parts: Sequence[Arrays]) -> Arrays:
-    """Return the arrays of consecutive batches of images as one; of facts the last batch's.
+    """Concatenate the arrays of consecutive batches of images; facts are those of the last batch.
 
     >>> import numpy as np
     >>> joined([Arrays([Array("labels", np.arange(2))])] * 2)["labels"]
@@ -152,14 +152,14 @@ def _concatenated(values: Sequence[Any]) -> NDArray[Any]:
 
 
 def as_numpy(values: Any) -> NDArray[Any]:
-    """Return values, or a tensor of any device, as a NumPy array."""
+    """Convert values, or a tensor on any device, to a NumPy array."""
     import numpy as np
 
     return values.cpu().numpy() if hasattr(values, "cpu") else np.asarray(values)
 
 
 def _plain(value: Any) -> Any:
-    """Return a number or an array of NumPy as JSON values; raise TypeError for anything else."""
+    """Convert a NumPy number or array to JSON values; raise TypeError for anything else."""
     import numpy as np
 
     if isinstance(value, np.generic | np.ndarray):

@@ -1,6 +1,6 @@
-"""Device, threads, float32 precision, determinism and memory allocator of a process.
+"""The device, threads, float32 precision, determinism and memory allocator of a process.
 
-Torch is imported where it is used, so that quick commands can import this module without it.
+Torch is imported where it is used, so that fast commands can import this module without it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from sdd_eval.validation import THREADS, check_bound
 if TYPE_CHECKING:
     import torch
 
-#: Operations of a forward pass that several threads make no faster: about 10 ms of one thread.
+#: Number of operations up to which several threads do not speed up a forward pass: about 10 ms of
+#: one thread.
 SHORT_PASS = 4e9
 
 #: Parameters of `mallopt` in glibc's malloc.h.
@@ -31,7 +32,7 @@ def resolve_device(device: str) -> torch.device:
     """Return a torch device; "auto" is the first GPU if there is one, else the CPU.
 
     Raises:
-        InputError: torch knows no such device, or this machine does not have it.
+        InputError: torch does not know this device, or this machine does not have it.
     """
     import torch
 
@@ -42,7 +43,7 @@ def resolve_device(device: str) -> torch.device:
     except RuntimeError:
         raise InputError(f"--device is {device!r}, not auto, cpu, cuda or cuda:N") from None
     if resolved.type == "cuda":
-        gpus = torch.cuda.device_count()  # without a CUDA context, which would fill memory
+        gpus = torch.cuda.device_count()  # without a CUDA context, which would use memory
         if (resolved.index or 0) >= gpus:
             available = f"{gpus} GPUs" if gpus else "no GPU"
             raise InputError(f"--device is {device}, but torch sees {available} here; use cpu")
@@ -74,18 +75,18 @@ def device_and_threads(device: str) -> dict[str, Any]:
 def wait_without_spinning() -> None:
     """Let idle threads of OpenMP and OpenBLAS sleep; effective until these libraries are loaded.
 
-    By default they spin between operations. Beside other busy processes they then occupy the cores
-    that the working threads need: a small network takes ten times the processor time.
+    By default, they spin between operations. When other processes are busy, they then occupy the
+    cores that the working threads need, and a small network takes ten times the processor time.
     """
     for name, value in {"OMP_WAIT_POLICY": "passive", "OPENBLAS_THREAD_TIMEOUT": "4"}.items():
         os.environ.setdefault(name, value)
 
 
 def available_threads(root: Path = Path("/")) -> int:
-    """Return how many cores this process may use by its affinity, its cgroup, and OpenMP's limit.
+    """Return the number of cores this process may use given its affinity, cgroup and OpenMP limit.
 
     A container's processor quota is a limit of its cgroup; the limit of OpenMP is
-    `OMP_NUM_THREADS`. `root` is the folder of the file systems `proc` and `sys`.
+    `OMP_NUM_THREADS`. `root` is the folder with the file systems `proc` and `sys`.
     """
     affinity = getattr(os, "sched_getaffinity", None)
     limits = [len(affinity(0)) if affinity else os.cpu_count() or 1, *_cgroup_quotas(root)]
@@ -96,7 +97,7 @@ def available_threads(root: Path = Path("/")) -> int:
 
 
 def _cgroup_quotas(root: Path) -> Iterator[float]:
-    """Yield the numbers of cores that the cgroups of this process, of version 1 or 2, may use."""
+    """Yield the numbers of cores that the cgroups (version 1 or 2) of this process may use."""
     with contextlib.suppress(OSError, ValueError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
@@ -109,7 +110,7 @@ def _cgroup_quotas(root: Path) -> Iterator[float]:
 
 
 def _quota(group: Path) -> Iterator[float]:
-    """Yield the number of cores of a cgroup, if it is limited: its quota by its period."""
+    """Yield the number of cores of a cgroup, if it is limited: its quota divided by its period."""
     with contextlib.suppress(OSError, ValueError):
         if (group / "cpu.max").is_file():
             quota, period = (group / "cpu.max").read_text().split()
@@ -120,16 +121,16 @@ def _quota(group: Path) -> Iterator[float]:
             yield float(quota) / float(period)
 
 
-#: The number of threads that the user asked for, by which no default replaces it.
+#: The number of threads that the user requested, which no default overrides.
 _requested: list[int] = []
 
 
 def default_threads(network: torch.nn.Module, pixels: int) -> int:
-    """Return the threads for a network on batches of so many pixels.
+    """Return the number of threads for a network on batches of this many pixels.
 
-    Those that `set_threads` was called with, else torch's, limited to the available cores; but one
-    if a forward pass is so short that threads mostly wait for each other: at most `SHORT_PASS`
-    operations, if every parameter is used at every pixel.
+    This is the number passed to `set_threads`, or else that of torch, limited to the available
+    cores. It is one if a forward pass is so short that threads mostly wait for each other: at most
+    `SHORT_PASS` operations, assuming that every parameter is used at every pixel.
     """
     import torch
 
@@ -141,7 +142,7 @@ def default_threads(network: torch.nn.Module, pixels: int) -> int:
 
 
 def use_default_threads(network: torch.nn.Module, pixels: int) -> None:
-    """Set torch's threads to the default of a network on batches of so many pixels."""
+    """Set torch's threads to the default for a network on batches of this many pixels."""
     import torch
 
     torch.set_num_threads(default_threads(network, pixels))
@@ -149,7 +150,7 @@ def use_default_threads(network: torch.nn.Module, pixels: int) -> None:
 
 @contextlib.contextmanager
 def restored_threads() -> Iterator[None]:
-    """Restore torch's number of threads at the end."""
+    """Restore torch's number of threads on exit."""
     import torch
 
     threads = torch.get_num_threads()
@@ -162,7 +163,7 @@ def restored_threads() -> Iterator[None]:
 def set_threads(threads: int | None) -> None:
     """Limit the threads of NumPy's libraries and of torch, if imported.
 
-    None limits them to the available cores where these are fewer than the machine has.
+    None limits them to the available cores if these are fewer than the machine has.
 
     Raises:
         InputError: the number is not positive.
@@ -173,7 +174,7 @@ def set_threads(threads: int | None) -> None:
         if threads == os.cpu_count():
             return
     check_bound("--threads", threads, THREADS)
-    import numpy  # noqa: F401  # its libraries must be loaded to be limited
+    import numpy  # noqa: F401  # libraries must be loaded to be limited
     import threadpoolctl
 
     threadpoolctl.threadpool_limits(threads)
@@ -193,12 +194,12 @@ def prepare_device(device: str, threads: int | None) -> str:
 
 
 def keep_freed_memory() -> bool:
-    """Make glibc's malloc keep freed memory for the rest of this process; return whether it does.
+    """Make glibc's malloc keep freed memory for the rest of this process; return success.
 
-    The activations of a batch are freed and allocated again at every step. By default glibc returns
-    large blocks to the kernel, and each page costs a page fault when it is allocated again: up to a
-    third of the time of a forward pass and a tenth of a training step. Keeping the memory costs
-    about an eighth more of it at the peak. Other C libraries are left as they are.
+    The activations of a batch are freed and reallocated at every step. By default, glibc returns
+    large blocks to the kernel, and each page causes a page fault when it is reallocated: up to a
+    third of the time of a forward pass and a tenth of a training step. Keeping the memory raises
+    peak memory by about an eighth. Other C libraries are left unchanged.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -211,10 +212,10 @@ def keep_freed_memory() -> bool:
 def training_settings(
     device: torch.device, threads: int, deterministic: bool, tf32: bool = False
 ) -> Iterator[None]:
-    """Apply the settings that affect bitwise reproducibility, and restore the previous ones.
+    """Apply settings that affect bitwise reproducibility, and restore the previous ones on exit.
 
-    Torch's global random state is restored, too. A CPU always uses deterministic kernels. Without
-    `tf32` a GPU computes in float32, unlike torch's default for convolutions.
+    Torch's global random state is restored as well. A CPU always uses deterministic kernels.
+    Without `tf32`, a GPU computes in float32, unlike torch's default for convolutions.
 
     Raises:
         InputError: the number of threads is not positive.
@@ -238,10 +239,10 @@ def training_settings(
 
 @contextlib.contextmanager
 def float32_precision(*, tf32: bool, benchmark: bool | None = None) -> Iterator[None]:
-    """Let convolutions and matrix products on a GPU use TF32, or only full float32.
+    """Allow TF32 for convolutions and matrix products on a GPU, or only full float32.
 
-    TF32 rounds factors to 10 bits, which flips the signs of small gradients. `benchmark` is whether
-    cuDNN measures which of its algorithms is fastest; None changes nothing.
+    TF32 rounds factors to 10 bits, which flips the signs of small gradients. `benchmark` sets
+    whether cuDNN benchmarks its algorithms to find the fastest; None changes nothing.
     """
     import torch
 
@@ -261,7 +262,7 @@ def float32_precision(*, tf32: bool, benchmark: bool | None = None) -> Iterator[
 
 
 def full_float32() -> contextlib.AbstractContextManager[None]:
-    """Let a GPU compute only in full float32, not in TF32."""
+    """Make a GPU compute in full float32 only, not in TF32."""
     return float32_precision(tf32=False)
 
 

@@ -12,27 +12,27 @@ import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
 
-#: Longest part of another library's error message that is shown.
+#: Maximum length of another library's error message that is shown.
 MESSAGE = 300
 
 
 class InputError(Exception):
-    """The user's file, flag or data is wrong; the message is one line that says what and how."""
+    """The user's file, flag or data is wrong; the one-line message says what is wrong and how."""
 
 
 class NotOnDisk(InputError):
-    """A data set is known, but not on disk; the message names the command that gets it."""
+    """A data set is known but not on disk; the message names the command that fetches it."""
 
 
 class ReportedElsewhere(InputError):
-    """Another process of the same work failed and reports the error; this one exits silently."""
+    """Another process of the same job failed and reports the error; this one exits silently."""
 
 
 @contextlib.contextmanager
 def file_errors(action: str, path: object = None) -> Iterator[None]:
-    """Raise an error of the file system, such as a full disk, as "cannot ACTION PATH: why".
+    """Re-raise file system errors, such as a full disk, as "cannot ACTION PATH: why".
 
-    Without a path it is that of the error.
+    If no path is given, the path of the error is used.
     """
     try:
         yield
@@ -42,7 +42,7 @@ def file_errors(action: str, path: object = None) -> Iterator[None]:
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """Return an error for an unknown name, with the closest known name and all known names.
+    """Return an error for an unknown name that lists the closest known name and all known names.
 
     >>> print(unknown_name("evaluator", "acuracy", ["accuracy", "odin"]))
     unknown evaluator 'acuracy'; did you mean 'accuracy'? Known: accuracy, odin
@@ -54,7 +54,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
 
 
 def one_line(error: Exception) -> str:
-    """Return another library's error on one line; of a traceback of TorchScript the last line."""
+    """Return another library's error as one line; for a TorchScript traceback, its last line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[-1] if "Traceback" in str(error) else " ".join(lines)
     text = " ".join(text.split()) or type(error).__name__

@@ -1,7 +1,7 @@
-"""Arrays of runs whose names held coordinates and facts, as earlier versions stored them.
+"""Arrays of runs by earlier versions, whose names encode coordinates and facts.
 
-Such a file has one array by name, and facts repeated for each image. Names that no rule below
-describes, such as those of other packages' evaluators, are kept.
+Such a file has one array per name, and facts repeated for each image. Names that match no rule
+below, such as those of evaluators from other packages, are kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FACTS: Mapping[str, tuple[str, ...]] = {
     "selective": ("origin",),
 }
 _TEMPERATURE = "(?P<temperature>one|fitted)"
-#: What the names of an evaluator's arrays hold: the new name, and coordinates.
+#: What the names of an evaluator's arrays encode: the new name, and coordinates.
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "attack": (
         f"(?P<name>zero_gradient)(?P<gradient>|_float32)_{_TEMPERATURE}",
@@ -59,7 +59,7 @@ _COORDINATES: Mapping[tuple[str, str], Any] = {
 
 
 def structured(evaluator: str, arrays: Mapping[str, Any]) -> Arrays:
-    """Return arrays by their former names, or functions that read them, as an evaluator's arrays.
+    """Convert arrays (or functions that read them) by former names to an evaluator's arrays.
 
     >>> import numpy as np
     >>> former = {"scores": np.ones(2), "scores_svhn": np.zeros(1)}
@@ -105,7 +105,7 @@ def _place(evaluator: str, former: str) -> tuple[str, dict[str, Any]]:
 
 
 def _coordinate(evaluator: str, axis: str, value: str) -> Any:
-    """Return a coordinate; those of `ood` were escaped as in a URL."""
+    """Return a coordinate; those of `ood` are URL-escaped."""
     if evaluator == "ood":
         return unquote(value)
     return _COORDINATES.get((axis, value), _COORDINATES.get((f"{evaluator} {axis}", value), value))

@@ -1,8 +1,8 @@
-"""Former names of metrics, axes and settings, accepted where stored files or study files use them.
+"""Former names of metrics, axes and settings that stored files and study files may still use.
 
-Runs and comparisons of version 0.1 are read under the present names. A run's key still holds the
+Runs and comparisons of version 0.1 are read under the current names. A run's key still holds the
 former name of a setting, so that a run made before the change is found and not repeated. The
-protocols of runs of format 1 contain values that were found for the network; they are taken out.
+protocols of format 1 runs contain values that were determined for the network; these are extracted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sdd_eval.records import RUN_FORMAT, Measurement, Run
 
 @dataclass(frozen=True)
 class FormerNames:
-    """Former → present names of one evaluator's metrics, axes and settings."""
+    """Former → current names of one evaluator's metrics, axes and settings."""
 
     metrics: Mapping[str, str] = field(default_factory=dict)
     axes: Mapping[str, str] = field(default_factory=dict)
@@ -31,7 +31,8 @@ class FormerNames:
 
 
 _VALIDATION = {"held_out": "validation_set"}
-#: By evaluator. The flags of settings change with them: --held-out is now --validation-set.
+#: Renames by evaluator. The flags of settings change accordingly: --held-out is now
+#: --validation-set.
 FORMER_NAMES: Mapping[str, FormerNames] = {
     "attack": FormerNames({"audit_both_right": "n_both_correct"}, settings=_VALIDATION),
     "calibration": FormerNames({"ece_calibrated": "ece_floor"}, settings=_VALIDATION),
@@ -46,7 +47,7 @@ FORMER_NAMES: Mapping[str, FormerNames] = {
 
 
 def current_run(run: Run) -> Run:
-    """Return a stored run under the present names and in the present format.
+    """Convert a stored run to the current names and format.
 
     >>> run = Run("c", "", "digits", "", "fgsm", 1, {"held_out": ""}, None, 1, ())
     >>> current_run(run).settings
@@ -64,7 +65,7 @@ def current_run(run: Run) -> Run:
 
 
 def current_row(evaluator: str, row: Any) -> Any:
-    """Return a measurement, or a row of a comparison, under the present names."""
+    """Return a measurement, or a row of a comparison, under the current names."""
     if isinstance(row.protocol, str):
         row = dataclasses.replace(row, protocol=split_protocol(row.protocol)[0].text)
     former = FORMER_NAMES.get(evaluator)
@@ -76,7 +77,7 @@ def current_row(evaluator: str, row: Any) -> Any:
 
 
 def current_selector(selector: str) -> str:
-    """Return a selector EVALUATOR or EVALUATOR.METRIC with the present name of the metric.
+    """Return a selector EVALUATOR or EVALUATOR.METRIC with the current name of the metric.
 
     >>> current_selector("calibration.ece_calibrated")
     'calibration.ece_floor'
@@ -87,18 +88,18 @@ def current_selector(selector: str) -> str:
 
 
 def renamed_selector(selector: str) -> str:
-    """Return a selector of a study file under the present name; a former name gives a warning."""
+    """Return a selector of a study file under the current name; warn about a former name."""
     return _warned(selector, current_selector(selector))
 
 
 def renamed_metric(metric: str) -> str:
-    """Return the present name of a metric of any evaluator; a former name gives a warning."""
+    """Return the current name of a metric of any evaluator; warn about a former name."""
     present = (former.metrics.get(metric) for former in FORMER_NAMES.values())
     return _warned(metric, next(filter(None, present), metric), "the metric ")
 
 
 def current_settings(evaluator: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an evaluator's settings under the present names; a former name gives a warning."""
+    """Return an evaluator's settings under the current names; warn about former names."""
     former = FORMER_NAMES.get(evaluator, FormerNames()).settings
     names = {name: former.get(name, name) for name in settings}
     kind, owner = "the setting ", f" of {evaluator}"
@@ -106,7 +107,7 @@ def current_settings(evaluator: str, settings: Mapping[str, Any]) -> dict[str, A
 
 
 def _warned(name: str, present: str, kind: str = "", owner: str = "") -> str:
-    """Return the present name, with a warning if the name is another."""
+    """Return the current name, and warn if the given name differs."""
     if present != name:
         message = f"{kind}{name}{owner} is now called {present}"
         warnings.warn(message, DeprecationWarning, stacklevel=3)
@@ -114,7 +115,7 @@ def _warned(name: str, present: str, kind: str = "", owner: str = "") -> str:
 
 
 def key_settings(evaluator: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an evaluator's settings under the names that the keys of runs hold.
+    """Return an evaluator's settings under the names used in the keys of runs.
 
     >>> key_settings("fgsm", {"validation_set": "none"})
     {'held_out': 'none'}
@@ -127,8 +128,8 @@ def _renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, A
     return {names.get(name, name): value for name, value in values.items()}
 
 
-#: What format 1 writes into a protocol and was found for the network, with what stands there now.
-#: The groups are the name of the value, if it has one in the text, and the value.
+#: Parts of a format 1 protocol that were determined for the network, and their replacements. The
+#: groups are the name of the value, if the text has one, and the value.
 _FOUND = (
     (
         re.compile(
@@ -149,7 +150,7 @@ _FOUND = (
 
 
 def _without_fitted(number: Measurement) -> Measurement:
-    """Return a measurement of format 1 with the values found for the network apart."""
+    """Return a format 1 measurement with the values determined for the network split off."""
     protocol, fitted = split_protocol(number.protocol.text)
     if not fitted and protocol.id == number.protocol.id:
         return number
@@ -158,7 +159,7 @@ def _without_fitted(number: Measurement) -> Measurement:
 
 @functools.lru_cache(maxsize=4096)
 def split_protocol(sentence: str) -> tuple[Protocol, Mapping[str, str]]:
-    """Return the protocol and the values found for the network of a sentence of format 1.
+    """Return the protocol and the values determined for the network from a format 1 sentence.
 
     >>> protocol, fitted = split_protocol("T = 1.43, fitted by NLL; ε = 0.2")
     >>> protocol.text, fitted

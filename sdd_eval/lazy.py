@@ -12,28 +12,28 @@ from typing import Any
 
 
 class _LazyPackage(ModuleType):
-    """A package of which an exported name takes precedence over a submodule of that name."""
+    """A package whose exported names take precedence over submodules of the same name."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Set an attribute, except where importing a submodule would hide an exported name."""
+        """Set an attribute, unless importing a submodule would hide an exported name."""
         if not (isinstance(value, ModuleType) and name in self.__all__):
             super().__setattr__(name, value)
 
     def __dir__(self) -> list[str]:
-        """Return the exported names, whether or not they are loaded, for completion."""
+        """Return the exported names for completion, whether or not they are loaded."""
         return sorted({*self.__all__, *(name for name in self.__dict__ if name.startswith("__"))})
 
 
 def exported(module: str, name: str) -> Any:
-    """Return a name of a module that is imported now, for what a lower layer may not import."""
+    """Import a module now and return a name from it, for what a lower layer may not import."""
     return getattr(importlib.import_module(module), name)
 
 
 def lazy_exports(package: str) -> tuple[Callable[[str], Any], list[str]]:
     """Return a module `__getattr__` that imports each name on first use, and an `__all__`.
 
-    The package imports the names from their submodules if `TYPE_CHECKING`, which is where this
-    function reads them; so a type checker reports names that do not exist.
+    The package imports the names from their submodules under `if TYPE_CHECKING`, where this
+    function reads them, so that a type checker reports names that do not exist.
     """
     module = sys.modules[package]
     module.__class__ = _LazyPackage

@@ -18,7 +18,7 @@ GROUPS = ("evaluators", "detectors", "methods", "datasets", "models", "figures")
 
 
 def points(group: str) -> dict[str, EntryPoint]:
-    """Return the entry points of a group by name, sorted, without importing them."""
+    """Return the entry points of a group by name, in sorted order, without importing them."""
     return dict(_installed(tuple((folder, _changed(folder)) for folder in sys.path)).get(group, {}))
 
 
@@ -26,8 +26,8 @@ def points(group: str) -> dict[str, EntryPoint]:
 def _installed(path: tuple[tuple[str, int], ...]) -> Mapping[str, dict[str, EntryPoint]]:
     """Return the entry points of all groups; cached until the import path changes.
 
-    Reading the metadata of every installed package takes milliseconds, and a study looks plugins
-    up a thousand times.
+    Reading the metadata of every installed package takes milliseconds, and a study looks up plugins
+    a thousand times.
     """
     installed = entry_points()
     groups = {
@@ -62,9 +62,9 @@ def load(group: str, name: str) -> Any:
 
 
 def summary(group: str, name: str) -> str:
-    """Return the first line of the docstring of a plugin's class, from its source; else nothing.
+    """Return the first line of a plugin class's docstring, read from source; empty if none.
 
-    The plugin is not imported, so that a list of plugins loads no torch.
+    The plugin is not imported, so that listing plugins does not load torch.
 
     >>> summary("evaluators", "selective")
     'Selective prediction and misclassification detection with four confidence scores'
@@ -79,7 +79,7 @@ def summary(group: str, name: str) -> str:
 
 
 def _source(module: str) -> Path:
-    """Return the file of a module; only its top-level package is looked up, and none imported."""
+    """Return the file of a module; only its top-level package is looked up, nothing is imported."""
     package, *parts = module.split(".")
     spec = find_spec(package)
     if spec is None:

@@ -1,7 +1,7 @@
 """Methods of runs and studies for notebooks: a table, figures and HTML.
 
-`sdd_eval.report` implements them. It is an upper layer, and loads pandas and matplotlib, so it is
-imported when a method is called.
+`sdd_eval.report` implements them. As an upper layer that loads pandas and matplotlib, it is
+imported only when a method is called.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ _NOTEBOOK = "sdd_eval.report.notebook"
 
 
 class Presentable:
-    """Numbers that a notebook shows."""
+    """Numbers that a notebook displays."""
 
     def to_frame(self) -> pandas.DataFrame:
-        """Return the numbers as a table, one a row, with the columns of `results.csv`."""
+        """Return the numbers as a table, one per row, with the columns of `results.csv`."""
         frame: pandas.DataFrame = exported(_NOTEBOOK, "to_frame")(self)
         return frame
 
     def plot(self, figure: str, width: float | None = None) -> Figure:
-        """Draw a figure of these numbers, as `sdd_eval.plot` does.
+        """Draw a figure of these numbers, like `sdd_eval.plot`.
 
         Args:
             figure: name of a figure plugin, such as "reliability".
-            width: width of the figure in inches; by default that of two columns of a paper.
+            width: width of the figure in inches; by default the width of two columns in a paper.
 
         Raises:
             InputError: an unknown figure, or one for which there are no numbers.
@@ -40,5 +40,5 @@ class Presentable:
         return drawn
 
     def _repr_html_(self) -> str:
-        """Return the most important numbers as HTML, which a notebook shows."""
+        """Return the most important numbers as HTML for a notebook."""
         return str(exported(_NOTEBOOK, "html")(self))

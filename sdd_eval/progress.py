@@ -9,7 +9,7 @@ class Progress(Protocol):
     """A progress display: work starts with a label and a total, then advances towards the total."""
 
     def start(self, label: str, total: int) -> None:
-        """Begin a new piece of work of `total` units, usually images."""
+        """Start a new piece of work of `total` units, usually images."""
 
     def advance(self, units: int = 1, note: str = "") -> None:
         """Report finished units; `note` is a short text to display."""

@@ -1,7 +1,7 @@
 """The protocol of a number: its conditions as a mapping, with an id.
 
-Two numbers may be compared if their protocols are equal. Values that were found for one network,
-such as a fitted temperature, are not part of it.
+Two numbers may be compared if their protocols are equal. Values determined for one network, such as
+a fitted temperature, are not part of it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from functools import cached_property, lru_cache
 class Protocol(Mapping[str, str]):
     """The conditions of a number: an ordered mapping of names to text.
 
-    Protocols are equal if their sentences are, however these are split into conditions. A text
-    instead of conditions is the one condition "protocol".
+    Protocols are equal if their sentences are, regardless of how these are split into conditions. A
+    text given instead of conditions becomes the single condition "protocol".
 
     >>> one = Protocol({"attack": "FGSM", "temperature": "T, fitted by NLL"})
     >>> one.text, one.id
@@ -50,7 +50,7 @@ class Protocol(Mapping[str, str]):
         return hash(self.text)
 
     def __repr__(self) -> str:
-        """Return an expression of the protocol."""
+        """Return an expression that evaluates to the protocol."""
         return f"Protocol({self._conditions!r})"
 
     @cached_property
@@ -66,7 +66,7 @@ class Protocol(Mapping[str, str]):
 
 @lru_cache(maxsize=65536)
 def shared_protocol(conditions: tuple[tuple[str, str], ...] | str) -> Protocol:
-    """Return the protocol of some conditions, one object for all that have them."""
+    """Return the protocol with some conditions, a single object shared by all its users."""
     return Protocol(conditions if isinstance(conditions, str) else dict(conditions))
 
 
@@ -77,7 +77,7 @@ def text_id(text: str) -> str:
 
 
 def values_text(fitted: Mapping[str, str]) -> str:
-    """Return values that were found for a network as text.
+    """Return values determined for a network as text.
 
     >>> values_text({"T": "1.43", "ε": "0.0014"})
     'T = 1.43, ε = 0.0014'

@@ -1,7 +1,7 @@
-"""Provenance of checkpoints and runs: what is known of how they came about.
+"""Provenance of checkpoints and runs: what is known about how they were made.
 
-Stored values that are no field of a record, or have another type, are in `extra`, so that they
-survive reading and writing.
+Stored values that do not match any field of a record, or have another type, go into `extra`, so
+that they survive reading and writing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ProvenanceType = TypeVar("ProvenanceType", bound="Provenance")
 
 @functools.cache
 def _fields(kind: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
-    """Return the fields of a record by the names of their keys; a report has thousands."""
+    """Return the fields of a record by key (cached, as a report has thousands of records)."""
     return {field.encode_name: field for field in msgspec.structs.fields(kind)}
 
 
@@ -27,7 +27,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     always_stored: ClassVar[tuple[str, ...]] = ()
 
     created: str = ""
-    """When it was made, in ISO 8601."""
+    """Time of creation, in ISO 8601."""
     extra: Mapping[str, Any] = {}
 
     @classmethod
@@ -58,15 +58,15 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resizing(msgspec.Struct, frozen=True):
-    """How image files of any size become a network's images, where that is not the default."""
+    """How image files of any size are converted to a network's images, if not by default."""
 
     short_side: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
     """The short side in pixels before the centre crop."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
-    """The filter of Pillow."""
+    """The Pillow resampling filter."""
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Describe the conversion."""
         return f"the short side to {self.short_side} pixels, {self.interpolation}"
 
 
@@ -74,15 +74,15 @@ class DataProvenance(Provenance, frozen=True, kw_only=True):
     """A data set of a run."""
 
     origin: str | None = None
-    """How it relates to its publisher's set."""
+    """How it relates to the set as published."""
     fingerprint: str | None = None
     own: bool | None = None
-    """Whether it is a part of the training images that depends on the network's seed."""
+    """Whether it is a subset of the training images that depends on the network's seed."""
     images: int | None = None
     frost: str | None = None
     """Source of the frost of a corrupted set."""
     classes: int | None = None
-    """Number of classes, where their names are known."""
+    """Number of classes, if their names are known."""
 
 
 class RunProvenance(Provenance, frozen=True, kw_only=True):
@@ -96,15 +96,15 @@ class RunProvenance(Provenance, frozen=True, kw_only=True):
     """Name, weights and recipe of an object detector's backbone."""
     model: Mapping[str, Any] | None = None
     class_names: tuple[str, ...] | None = None
-    """Names of the network's classes in the order of its logits, if they are known."""
+    """Names of the network's classes in the order of its logits, if known."""
     data: Mapping[str, DataProvenance] = {}
     networks: Mapping[str, Any] | None = None
-    """Weights, specification and folding of further checkpoints."""
+    """Weights, specification and folding of additional checkpoints."""
     folding: Mapping[str, Any] | None = None
     recalled: Sequence[Mapping[str, Any]] | None = None
     """Cached outputs that were used."""
     scored_against: Mapping[str, Any] | None = None
-    """Weights and specification of the checkpoints that `score` compares with."""
+    """Weights and specification of the checkpoints that `score` compares against."""
     versions: Mapping[str, str] | None = None
     machine: str | None = None
     device: str | None = None
@@ -113,12 +113,13 @@ class RunProvenance(Provenance, frozen=True, kw_only=True):
     warnings: Sequence[str] | None = None
     """Why a number may be wrong, one sentence each."""
     outputs: str | None = None
-    """What the network returns, if that is not logits."""
+    """What the network returns, if not logits."""
     resizing: Resizing | None = None
-    """How image files became the network's images, if not by default; sets of another kind have a
-    fixed size."""
+    """How image files were converted to the network's images, if not by default; other kinds of
+    sets have a fixed size."""
     derived_from: str | None = None
-    """The evaluator whose stored logits the numbers follow from, if the run was not measured."""
+    """The evaluator whose stored logits the numbers are derived from, if the run was not
+    measured."""
     resumed: int | None = None
     """Number of partial results of an interrupted run that were used."""
     batch_size: int | None = None
@@ -136,7 +137,7 @@ class RunProvenance(Provenance, frozen=True, kw_only=True):
 
 
 def _facts(stored: Any) -> Mapping[str, Any] | DataProvenance:
-    """Return the facts of a data set, which are its origin in early runs."""
+    """Return the facts about a data set, which are its origin in early runs."""
     if isinstance(stored, Mapping | DataProvenance):
         return stored
     return {"origin": stored}
@@ -164,15 +165,15 @@ class CardProvenance(Provenance, frozen=True, kw_only=True):
     """Name of the file of imported weights."""
     imported_sha256: str | None = None
     imported_below: tuple[str, ...] | None = None
-    """Keys below which the weights are in that file."""
+    """Keys under which that file holds the weights."""
     imported_without: tuple[str, ...] | None = None
-    """Parts of that file that are not the network's."""
+    """Parts of that file that do not belong to the network."""
     warnings: tuple[str, ...] | None = None
-    """Warnings about the network that its runs repeat."""
+    """Warnings about the network, repeated in its runs."""
     precision: str | None = None
     standardisation: str | None = None
     resizing: Resizing | None = None
-    """How image files become the network's images; None by default."""
+    """How image files are converted to the network's images; None means the default."""
     dataset: str | None = None
     """The data set whose classes the network predicts."""
     data_origin: str | None = None

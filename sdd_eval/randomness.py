@@ -23,7 +23,7 @@ def generator(seed: int, purpose: str, index: int = 0, device: str = "cpu") -> t
 
 
 def seed_global(seed: int, purpose: str, index: int = 0) -> None:
-    """Seed torch's global random state, from which layers draw and are initialised."""
+    """Seed torch's global random state, which layers draw from and are initialised with."""
     import torch
 
     torch.manual_seed(derived_seed(seed, purpose, index))

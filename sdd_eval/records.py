@@ -25,22 +25,23 @@ Record = TypeVar("Record")
 
 #: The version of the cards and comparisons that this package writes.
 FORMAT = 1
-#: The version of the runs that it writes; in format 1 each measurement has its protocol as a text.
+#: The version of the runs that it writes; in format 1, each measurement stores its protocol as
+#: text.
 RUN_FORMAT = 2
 
-#: Key of a field's metadata: the value of records written before the field existed, where that is
-#: not the field's default.
+#: Key of a field's metadata: the value for records written before the field existed, if this is not
+#: the field's default.
 FORMER_DEFAULT = "former_default"
 
 #: Key of a field's metadata: the field's name in records of earlier versions.
 FORMER_NAME = "former_name"
 
-#: What a network predicts for an image: its class, or the objects in it.
+#: What a network predicts for an image: its class, or the objects it contains.
 Task = Literal["classification", "object_detection"]
 CLASSIFICATION: Task = "classification"
 OBJECT_DETECTION: Task = "object_detection"
 
-#: Prefix of the arch of an object detector; the arch of its backbone follows.
+#: Prefix of the arch of an object detector, followed by the arch of its backbone.
 DETECTOR = "fasterrcnn_fpn:"
 
 
@@ -73,7 +74,7 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class PaperRecipe:
-    """The settings of a training that the paper fixes or varies."""
+    """The training settings that the paper fixes or varies."""
 
     task: ClassVar[Task] = CLASSIFICATION
     method: str = "ce"
@@ -88,9 +89,9 @@ class PaperRecipe:
     temperature: float = bounded(3.0, ABOVE_0)
     """Temperature T of SD-Dropout's two softmaxes."""
     direction: Literal["both", "forward", "reverse"] = "both"
-    """KL divergences through which gradients flow."""
+    """KL divergences that gradients flow through."""
     position: str = "layer4"
-    """Layer after which SD-Dropout's two masks are applied; the paper's is layer4, the last."""
+    """Layer after which SD-Dropout's two masks are applied; the paper uses layer4, the last."""
     hidden_layers: int = bounded(0, LAYERS)
     """Number of hidden fully connected layers (512 units) before the last one."""
     dataset: str = "cifar100"
@@ -101,7 +102,7 @@ class PaperRecipe:
     """Mean and std of the first layer: authors (as the paper ran it: ImageNet's for photographs,
     else CIFAR-10's; for grey images the data set's own), imagenet, or a data set."""
     image_size: int | None = bounded(None, SIDE)
-    """Side of the images in pixels, for photographs and folders; default: the data set's own."""
+    """Image side in pixels, for photographs and folders; default: the data set's own."""
     augmentation: Literal["auto", "crop_flip", "crop", "resized_crop_flip", "none"] = "auto"
     """crop: shift by up to an eighth of the side, padded with zeros; crop_flip: crop and mirror;
     resized_crop_flip: crop 8 to 100 % of the area, scale and mirror. auto: resized_crop_flip for
@@ -113,26 +114,26 @@ class PaperRecipe:
     and of BYOT's branches) or torch (PyTorch's defaults). auto: authors on the paper's data sets,
     else torch."""
     images_per_class: int | None = bounded(None, FROM_1)
-    """Train on the first N images of each class, in the order of the files; default: all."""
+    """Train on the first N images of each class, in file order; default: all."""
     validation: int = bounded(0, FROM_0)
     """Training images held out for validation, balanced by class."""
     seed: int = bounded(0, FROM_0)
-    """Seed of all random numbers."""
+    """Random seed."""
     epochs: int = bounded(200, EPOCHS)
     """Passes over the training set."""
     batch_size: int = bounded(128, FROM_1)
-    """Images per step; the last, smaller batch is kept."""
+    """Images per step; the last, smaller batch is not dropped."""
     lr: float = bounded(0.1, ABOVE_0)
-    """Learning rate before the first milestone, or the largest of another schedule."""
+    """Learning rate before the first milestone, or the maximum of other schedules."""
     momentum: float = bounded(0.9, BELOW_1)
     """Momentum of SGD."""
     weight_decay: float = bounded(1e-4, FROM_0)
     """Weight decay; weight_decay_on chooses the parameters."""
     milestones: tuple[int, ...] | None = None
-    """Epochs after which the learning rate is divided; default: 1/2 and 3/4 of all epochs."""
+    """Epochs after which the learning rate is reduced; default: 1/2 and 3/4 of all epochs."""
     precision: Literal["float32", "tf32", "bf16"] = "float32"
-    """Arithmetic of the network. tf32: a GPU rounds factors to 10 bits; bf16: autocast, weights
-    stay float32."""
+    """Arithmetic of the network. tf32: a GPU rounds factors to 10 bits; bf16: autocast with float32
+    weights."""
     channels_last: bool = False
     """Use the channels-last memory format."""
     compile: bool = False
@@ -140,10 +141,10 @@ class PaperRecipe:
     deterministic: bool = False
     """Use deterministic kernels on a GPU, which are slower; a CPU is always deterministic."""
     probe_epochs: tuple[int, ...] = ()
-    """Epochs after which the gradients of forward and reverse KL are compared; 0: before training.
+    """Epochs after which the gradients of forward and reverse KL are compared (0: before training).
     Default: none."""
     probe_images: int = 128
-    """Number of training images for that comparison, the same ones at each epoch."""
+    """Number of training images for this comparison, the same ones at each epoch."""
 
 
 @dataclass(frozen=True)
@@ -165,28 +166,28 @@ class Card:
     format: int = FORMAT
 
     def __post_init__(self) -> None:
-        """Make a record of the provenance."""
+        """Convert the provenance to a record."""
         object.__setattr__(self, "provenance", CardProvenance.of(self.provenance))
 
     @property
     def dataset(self) -> str | None:
-        """Return the data set whose classes the network predicts, if it is known."""
+        """Return the data set whose classes the network predicts, if known."""
         return self.recipe.dataset if self.recipe is not None else self.provenance.dataset
 
 
-#: The protocol of a number whose conditions are not known.
+#: The protocol of a number whose conditions are unknown.
 NO_PROTOCOL = Protocol()
 
 
 class Measurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One number with its axes (`at`), its protocol and its interval.
 
-    `protocol` may be given as a mapping or as text, and is a `Protocol`. `fitted` has the values
-    that were found for the network, such as its temperature, and that differ between networks of
-    one protocol. `interval` names the method behind `low` and `high`, or says why there are none.
-    It is not part of the protocol: the same number with another interval is still the same number.
-    A report reads hundreds of thousands of these; a struct is read several times as fast as a
-    dataclass, and the garbage collector need not visit it.
+    `protocol` may be given as a mapping or as text and is converted to a `Protocol`. `fitted` holds
+    the values determined for the network, such as its temperature, which differ between networks
+    with the same protocol. `interval` names the method behind `low` and `high`, or states why there
+    are none. It is not part of the protocol: the same number with another interval is still the
+    same number. A report reads hundreds of thousands of these; a struct is read several times as
+    fast as a dataclass, and the garbage collector need not visit it.
     """
 
     metric: str
@@ -201,12 +202,12 @@ class Measurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fa
     fitted: Mapping[str, str] = {}
 
     def __post_init__(self) -> None:
-        """Make a protocol of a mapping or a text."""
+        """Convert a mapping or a text to a protocol."""
         if type(self.protocol) is not Protocol:
             msgspec.structs.force_setattr(self, "protocol", Protocol(self.protocol))
 
 
-#: The most characters of a protocol's text; beyond them a file is damaged.
+#: Maximum length of a protocol's text; a file that exceeds it is considered damaged.
 LONGEST_PROTOCOL = 10_000
 
 
@@ -232,13 +233,13 @@ class Run(Presentable):
     )
 
     def __post_init__(self) -> None:
-        """Make records of a mapping of provenance and of one of names to arrays."""
+        """Convert a mapping of provenance, and one from names to arrays, to records."""
         object.__setattr__(self, "provenance", RunProvenance.of(self.provenance))
         object.__setattr__(self, "arrays", Arrays.of(self.arrays))
 
 
 def encode(value: Any) -> Any:
-    """Return a record as plain JSON values; a run has a table of its measurements' protocols."""
+    """Convert a record to plain JSON values; a run stores its protocols in a table."""
     if isinstance(value, Run):
         return _encoded_run(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -269,10 +270,10 @@ def _encoded_fields(record: Any) -> dict[str, Any]:
 
 
 def decode(kind: type[Record], data: Any, where: str = "") -> Record:
-    """Return a record of a type from plain JSON values.
+    """Convert plain JSON values to a record of a type.
 
     Raises:
-        InputError: a field is missing, unknown or has a wrong type; the message begins with
+        InputError: a field is missing, unknown or has a wrong type; the message starts with
             `where`, usually the file.
     """
     prefix = f"{where}: " if where else ""
@@ -292,7 +293,7 @@ def decode(kind: type[Record], data: Any, where: str = "") -> Record:
 def _without_protocols(
     data: Mapping[str, Any], prefix: str
 ) -> tuple[Mapping[str, Any], Callable[[str], Protocol]]:
-    """Return a run without its table of protocols, and a function that reads a measurement's."""
+    """Return a run without its table of protocols, and a function that looks up a measurement's."""
     if data.get("format", 1) == 1:
         return data, _protocol_of_text
     others = {name: value for name, value in data.items() if name != "protocols"}
@@ -320,7 +321,7 @@ def _protocol_of_text(text: str) -> Protocol:
 
 
 def _current(kind: Any, data: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
-    """Return the values of a record with the records in it upgraded, after a check of all names."""
+    """Check all names of a record and return its values with nested records upgraded."""
     types = _fields(kind)
     name = next((name for name in data if name not in types), None)
     if name is not None:
@@ -337,7 +338,7 @@ def _current(kind: Any, data: Mapping[str, Any], prefix: str) -> Mapping[str, An
 
 @functools.cache
 def _fields(kind: Any) -> dict[str, Any]:
-    """Return the types of a record's stored fields, those of optional ones without None."""
+    """Return the types of a record's stored fields, without None for optional ones."""
     hints = _hints(kind)
     fields = [f.name for f in dataclasses.fields(kind) if f.metadata.get("json", True)]
     return {name: members(hints[name])[0] for name in fields}
@@ -347,7 +348,7 @@ _hints = functools.cache(typing.get_type_hints)
 
 
 def _in_words(error: str, kind: Any, data: Any) -> str:
-    """Return a validation error of msgspec with the wrong value, and what is accepted."""
+    """Return a msgspec validation error with the wrong value and what is accepted."""
     unknown = re.match(r"Object contains unknown field `(.+?)` - at `\$\.(\w+)", error)
     if unknown:
         return f"{unknown[2]} have no field {unknown[1]!r}"
@@ -360,7 +361,7 @@ def _in_words(error: str, kind: Any, data: Any) -> str:
 
 
 def former_names(kind: Any) -> dict[str, str]:
-    """Return the present name of each renamed field of a record, by its former name.
+    """Return the current name of each renamed field of a record, by its former name.
 
     >>> former_names(Recipe)
     {'drop': 'drop_rate'}
@@ -370,16 +371,16 @@ def former_names(kind: Any) -> dict[str, str]:
 
 
 def with_present_names(kind: Any, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the stored values of a record by the present names of its fields."""
+    """Return the stored values of a record by the current names of its fields."""
     present = former_names(kind)
     return {present.get(name, name): value for name, value in data.items()}
 
 
 def upgraded(kind: Any, data: Any) -> Any:
-    """Return the stored values of a record of an earlier version as the present version has them.
+    """Upgrade the stored values of a record of an earlier version to the current version.
 
-    Renamed fields get their present names, and fields that did not exist the value that was then in
-    use. Values that are not a mapping are returned unchanged, for `decode` to refuse.
+    Renamed fields get their current names, and fields that did not exist get the value in use at
+    that time. Values that are not a mapping are returned unchanged, for `decode` to reject.
     """
     if not isinstance(data, Mapping):
         return data

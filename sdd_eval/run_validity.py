@@ -1,4 +1,4 @@
-"""Whether a run that was read is one that an evaluation can have written."""
+"""Check whether a run that was read could have been written by an evaluation."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sdd_eval.provenance import RunProvenance
 from sdd_eval.records import Measurement, ModelSpec, Recipe, Run, with_present_names
 from sdd_eval.type_errors import shown
 
-#: Units of numbers that count something.
+#: Units of counts.
 COUNTS = ("images", "count")
-#: Limits of what a run holds; beyond them a file is damaged.
+#: Limits on the content of a run; a file that exceeds them is considered damaged.
 MOST_IMAGES, LARGEST, DEEPEST = 10**12, 1e100, 30
-#: The types of coordinates of a number.
+#: The allowed types of a number's coordinates.
 SCALARS = (str, int, float, type(None))
 
 _hints = functools.cache(typing.get_type_hints)
@@ -43,7 +43,7 @@ def invalid(run: Run) -> str:
 
 
 def _counts(provenance: RunProvenance) -> dict[str, float | None]:
-    """Return the numbers of things in the provenance of a run, by what they count."""
+    """Return the counts in the provenance of a run, by what they count."""
     counts: dict[str, float | None] = {
         name: getattr(provenance, name) for name in ("threads", "resumed", "batch_size", "seconds")
     }
@@ -53,7 +53,7 @@ def _counts(provenance: RunProvenance) -> dict[str, float | None]:
 
 
 def _wrong_field(kind: Any, values: Mapping[str, Any]) -> str:
-    """Return the first value of a record that has another type than its field, or nothing."""
+    """Return the first value of a record whose type does not match its field, or nothing."""
     hints = _hints(kind)
     for name in values.keys() & hints.keys():
         try:
@@ -64,7 +64,7 @@ def _wrong_field(kind: Any, values: Mapping[str, Any]) -> str:
 
 
 def _invalid_number(number: Measurement) -> str:
-    """Return what no evaluator reports in a number, or an empty string."""
+    """Return the invalid part of a number, or an empty string."""
     value, low, high = number.value, number.low, number.high
     if not all(abs(x) <= LARGEST for x in (value, low, high) if x is not None):  # NaN is not
         return f"{shown(number.metric)} {value:g}, with an interval of {(low, high)}"
@@ -80,7 +80,7 @@ def _invalid_number(number: Measurement) -> str:
 
 
 def _is_deep(value: Any, left: int = DEEPEST) -> bool:
-    """Return whether plain values are nested more than so many times."""
+    """Return whether plain values are nested more deeply than this."""
     if isinstance(value, Mapping):
         value = tuple(value.values())
     if not isinstance(value, list | tuple):

@@ -39,7 +39,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a temporary file in the same folder, flush it to disk and rename it to `path`.
 
     Raises:
-        InputError: the folder cannot be created or written, or the disk is full; `path` is then
+        InputError: the folder cannot be created or written to, or the disk is full; `path` is then
             unchanged.
     """
     temporary = None
@@ -65,7 +65,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write bytes the same way."""
+    """Write a binary file atomically."""
     write_atomically(path, lambda file: file.write(content))
 
 
@@ -79,7 +79,7 @@ def write_record(path: Path, record: Any) -> None:
 
 
 def update_record(path: Path, record: Any) -> None:
-    """Write a record as `write_record` does, unless the file already has it.
+    """Write a record like `write_record`, unless the file already contains it.
 
     Raises:
         InputError: a number is NaN or infinite, or the file cannot be written.
@@ -98,10 +98,10 @@ def _as_json(path: Path, record: Any) -> str:
 
 
 def read_record(path: Path, kind: type[Record]) -> Record:
-    """Read a record that `write_record` wrote.
+    """Read a record written by `write_record`.
 
     Raises:
-        InputError: the file is missing, is no such record, or is of an unknown format.
+        InputError: the file is missing, is not such a record, or has an unknown format.
     """
     if path.exists() and not path.is_file():
         raise InputError(f"{path} is not a file")
@@ -120,7 +120,7 @@ def read_record(path: Path, kind: type[Record]) -> Record:
 
 
 def _check_format(path: Path, kind: Any, data: Any) -> None:
-    """Raise InputError for a record of an unknown format, whose other fields may mean anything."""
+    """Raise InputError for a record with an unknown format, as its fields may mean anything."""
     newest: Any = next((f.default for f in dataclasses.fields(kind) if f.name == "format"), None)
     if newest is None or not isinstance(data, Mapping):
         return
@@ -142,9 +142,9 @@ def key_of(parts: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def locked(path: Path, doing: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold a lock on a file or folder; it is released when the process ends, however it ends.
+    """Hold a lock on a file or folder; it is released when the process ends for whatever reason.
 
-    `doing` is what the holder does, for the error message, such as "training".
+    `doing` is what the holder is doing, such as "training", for the error message.
 
     Raises:
         Busy: another process holds the lock and `wait` is false.
@@ -170,14 +170,14 @@ def locked(path: Path, doing: str, *, wait: bool = False) -> Iterator[None]:
 
 
 def folder_name(kind: str, name: str) -> str:
-    """Return a folder's name; raise InputError if it is empty, hidden or contains a path."""
+    """Return a folder name; raise InputError if it is empty, hidden or contains a path."""
     if not name or name.startswith(".") or Path(name).name != name:
         raise InputError(f"{kind} {name!r} is not a valid name: no '/' and no leading '.'")
     return name
 
 
 def require_writable_run(path: Path) -> None:
-    """Raise InputError if a folder stands where a run or its arrays are to be written."""
+    """Raise InputError if a folder exists where a run or its arrays are to be written."""
     for file in (path, path.with_suffix(".npz")):
         if file.is_dir():
             raise InputError(f"cannot write {file}: it is a folder; move it away")
@@ -193,8 +193,8 @@ def read_run(path: Path) -> Run:
     """Read a run; its arrays are loaded from disk on access.
 
     Raises:
-        InputError: the file is not a run, is of an unknown format, or holds numbers that no run
-            has: NaN, infinite, or negative counts.
+        InputError: the file is not a run, has an unknown format, or contains invalid numbers: NaN,
+            infinite values or negative counts.
     """
     run = read_record(path, Run)
     if problem := invalid(run):
@@ -209,9 +209,9 @@ def read_run(path: Path) -> Run:
 
 
 def require_whole_arrays(path: Path) -> None:
-    """Raise InputError if the arrays of a run's file exist but are cut; much faster than reading.
+    """Raise InputError if a run's arrays exist but are truncated; much faster than reading them.
 
-    The directory of a zip file is its end.
+    The directory of a zip file is at its end.
     """
     arrays = path.with_suffix(".npz")
     if arrays.exists() and not zipfile.is_zipfile(arrays):
@@ -219,16 +219,16 @@ def require_whole_arrays(path: Path) -> None:
 
 
 class DamagedFile(UserWarning):
-    """A file that cannot be read and is left out."""
+    """A file that cannot be read and is skipped."""
 
 
 def warn_of_damage(error: InputError, outcome: str = "it is left out") -> None:
-    """Warn of a file that cannot be read, which the error names, and say what is done."""
+    """Warn about an unreadable file, which the error names, and say how it is handled."""
     warnings.warn(f"{error}; {outcome}", DamagedFile, stacklevel=2)
 
 
 def readable_runs(paths: Iterable[Path]) -> Iterator[tuple[Path, Run]]:
-    """Yield the runs of files with their paths, and warn of those that cannot be read."""
+    """Yield the runs in files with their paths, and warn about unreadable ones."""
     for path in paths:
         try:
             yield path, read_run(path)
@@ -237,16 +237,17 @@ def readable_runs(paths: Iterable[Path]) -> Iterator[tuple[Path, Run]]:
 
 
 def run_paths(study: Path) -> list[Path]:
-    """Return the sorted JSON files of all finished runs of a study's folder."""
+    """Return the sorted JSON files of all finished runs in a study's folder."""
     return sorted((study / "runs").glob("*/*.json"))
 
 
-#: The member of an `.npz` file with names, axes, coordinates and labels of all others, and facts.
+#: The member of an `.npz` file with the facts, and names, axes, coordinates and labels of all
+#: others.
 INDEX = "index.json"
 
 
 def write_arrays(path: Path, arrays: Arrays, *, compressed: bool = True) -> None:
-    """Write arrays as one `.npz` file: numbered members, and an index of them in JSON."""
+    """Write arrays to one `.npz` file: numbered members, and a JSON index of them."""
     import numpy as np  # slow to import, and `--help` needs no arrays
 
     entries = [
@@ -255,7 +256,7 @@ def write_arrays(path: Path, arrays: Arrays, *, compressed: bool = True) -> None
     ]
     index = json.dumps({"arrays": encode(entries), "facts": arrays.facts}, ensure_ascii=False)
     members = {str(i): as_numpy(entry.read()) for i, entry in enumerate(arrays.entries)}
-    buffer = io.BytesIO()  # a zip file cut short by a full disk raises again on closing
+    buffer = io.BytesIO()  # a zip file truncated by a full disk raises again on closing
     save: Any = np.savez_compressed if compressed else np.savez
     save(buffer, **members, **{INDEX: np.array(index)})
     write_atomically(path, lambda file: file.write(buffer.getbuffer()))
@@ -278,7 +279,7 @@ class _Index(msgspec.Struct):
 
 
 class StoredArrays(Arrays):
-    """The arrays of an `.npz` file, each read on access; those of earlier versions by new names."""
+    """The arrays of an `.npz` file, each read on access; earlier versions' arrays get new names."""
 
     def __init__(self, path: Path, evaluator: str = "") -> None:
         super().__init__()
@@ -291,7 +292,7 @@ class StoredArrays(Arrays):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """The facts; InputError as of `entries`."""
+        """The facts; InputError as for `entries`."""
         return self._index.facts
 
     @functools.cached_property
@@ -320,7 +321,7 @@ class StoredArrays(Arrays):
             raise InputError(f"cannot read {self.path}: {one_line(error)}") from error
 
     def _read(self, member: str, axes: int = 0) -> np.ndarray[Any, Any]:
-        """Read an array; InputError if it has another number of axes than named, if any are."""
+        """Read an array; InputError if axes are named but their number does not match."""
         with self._open() as file:
             array: np.ndarray[Any, Any] = file[member]
         if axes and array.ndim != axes:

@@ -13,11 +13,11 @@ def text_table(
     width: int | None = None,
     first: Sequence[str] = (),
 ) -> str:
-    """Return rows in aligned columns, numbers to the right, in lines of at most `width` characters.
+    """Format rows in aligned columns, numbers to the right, in lines of at most `width` characters.
 
-    If a table is too wide, a row has several lines. On the first one are the columns `first` and
-    as many others as fit, by default as many of the leading ones; below it the others as
-    NAME VALUE. A word longer than `width`, such as a path, is not broken.
+    If a table is too wide, a row takes several lines. The first has the columns `first` and as many
+    others as fit, by default as many leading ones as fit; the remaining ones follow as NAME VALUE.
+    A word longer than `width`, such as a path, is not broken.
 
     >>> print(text_table([("a", 0.5, "fast"), ("b", 12.25, "")], ("net", "error", "note")))
     net  error  note
@@ -45,7 +45,7 @@ def text_table(
 
 
 def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows, the first one the header, as lines."""
+    """Format rows, the first of which is the header, as lines."""
     columns = list(zip(*cells, strict=True))
     widths = [max(map(len, column)) for column in columns]
     numeric = [all(map(_is_number, column[1:])) for column in columns]
@@ -78,7 +78,7 @@ def _fitting(cells: Sequence[Sequence[str]], width: int, first: Sequence[int]) -
 
 
 def wrapped(line: str, width: int | None, indent: str = "", further: str = "  ") -> str:
-    """Return a text wrapped between words, with an indent of its first and its further lines."""
+    """Wrap a text between words, with indents for its first and its following lines."""
     if width is None:
         return indent + line
     return textwrap.fill(

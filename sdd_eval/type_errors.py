@@ -1,4 +1,4 @@
-"""Where and why msgspec refuses data of a type."""
+"""Where and why msgspec rejects data of a type."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 import msgspec
 
-#: Longest representation of a value in an error message, in characters.
+#: Maximum length of a value in an error message, in characters.
 LONGEST_VALUE = 120
-#: The words for types whose names in msgspec are not Python's.
+#: Names for types that msgspec does not call by their Python names.
 _TYPE_WORDS = {"array": "a list", "object": "a mapping", "Protocol": "the id of a protocol"}
 
 
 def failed_value(error: str, kind: Any, data: Any) -> tuple[tuple[str | int, ...], Any, Any]:
-    """Return the path to the value that msgspec refuses in data of a type, its type, and it."""
+    """Return the path, the expected type and the value that msgspec rejects in data of a type."""
     path: list[Any] = []
     for name, index in re.findall(r"\.([\w-]+)|\[(\d+|\.{3})\]", error.partition(" - at `$")[2]):
         if name:
@@ -32,7 +32,7 @@ def failed_value(error: str, kind: Any, data: Any) -> tuple[tuple[str | int, ...
 
 
 def shown(value: Any) -> str:
-    """Return a value for an error message, shortened if it is long.
+    """Format a value for an error message, shortened if it is long.
 
     >>> shown(0.5), shown("x" * 1000)[-5:]
     ('0.5', 'xxx …')
@@ -50,7 +50,7 @@ def _is_valid(value: Any, kind: Any) -> bool:
 
 
 def accepted(error: str, hint: Any) -> str:
-    """Return what msgspec accepts for a value of a type, after its error.
+    """Return what msgspec accepts for a value of a type, given its error.
 
     >>> accepted("Expected `int | null`, got `str`", int | None)
     'int'
@@ -63,7 +63,7 @@ def accepted(error: str, hint: Any) -> str:
 
 
 def members(hint: Any) -> tuple[Any, ...]:
-    """Return the members of a union but None, or the type itself."""
+    """Return the members of a union except None, or the type itself."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return tuple(a for a in typing.get_args(hint) if a is not types.NoneType)
     return (hint,)

@@ -14,7 +14,7 @@ from sdd_eval.errors import InputError
 
 @dataclass(frozen=True)
 class Bound:
-    """A condition on a number, in words and as a predicate, and a largest value with its reason."""
+    """A condition on a number, as text and as a predicate, and a maximum value with its reason."""
 
     accepted: str
     holds: Callable[[float], bool]
@@ -22,7 +22,7 @@ class Bound:
     reason: str = "larger numbers overflow in the arithmetic of 32 bits"
 
     def at_most(self, largest: float, reason: str) -> Bound:
-        """Return the bound with a largest accepted value."""
+        """Return the bound with a maximum value."""
         return dataclasses.replace(self, largest=largest, reason=reason)
 
 
@@ -42,7 +42,7 @@ RESAMPLES = FROM_1.at_most(1_000_000, "more change no end of an interval by a vi
 
 
 def bounded(default: float | None, bound: Bound, **metadata: Any) -> Any:
-    """Return a dataclass field for a number within a bound, or None, with further metadata."""
+    """Return a dataclass field for a number within a bound, or None, with additional metadata."""
     return dataclasses.field(default=default, metadata={"bound": bound, **metadata})
 
 
@@ -55,7 +55,7 @@ def bounds_of(kind: Any) -> dict[str, Bound]:
 def check_bounds(values: Any, bounds: dict[str, Bound], where: str = "") -> None:
     """Raise InputError if an attribute is out of its bounds; the message begins with `where`.
 
-    None, for which a default is chosen, is within all bounds.
+    None, which selects a default, is within all bounds.
     """
     for name, bound in bounds.items():
         if getattr(values, name) is not None:
@@ -80,7 +80,7 @@ images almost all bins are empty
 
 
 def check_milestones(milestones: Sequence[int] | None) -> None:
-    """Raise InputError unless milestones are ascending epochs from 1."""
+    """Raise InputError unless milestones are increasing epochs of at least 1."""
     if milestones is None:
         return
     if list(milestones) != sorted(set(milestones)) or min(milestones, default=1) < 1:
@@ -88,7 +88,7 @@ def check_milestones(milestones: Sequence[int] | None) -> None:
 
 
 def parse_json(value: Any) -> Any:
-    """Return the JSON value that a text spells; any other text or value is returned unchanged."""
+    """Parse a text as a JSON value; any other text or value is returned unchanged."""
     if not isinstance(value, str):
         return value
     try:

@@ -1,4 +1,4 @@
-"""The command line: flags become calls; only this package prints, catches errors and exits.
+"""The command line. Only this package prints, catches errors and exits.
 
 The first word selects the module to import, so that `--help`, `data list`, `report` and `plugins`
 never load torch.
@@ -48,7 +48,7 @@ COMMANDS = {
     "plugins": "list the installed plugins and those that fail to import",
 }
 
-#: Commands that are not `run` of their own module NAME_command.
+#: Commands not implemented by `run` in a module NAME_command.
 _FUNCTIONS = {
     "quickstart": ("batch_command", "run_quickstart"),
     "train_detector": ("train_command", "run_detector"),
@@ -72,10 +72,10 @@ def _one_line(message: Warning | str, category: type[Warning], *_: Any, **__: An
 
 
 def exit_code(arguments: Sequence[str]) -> int:
-    """Run a command line and return its exit code; an error is one line on standard error."""
+    """Run a command line and return its exit code; errors are one line on standard error."""
     try:
         code = dispatch(list(arguments))
-        sys.stdout.flush()  # raises here, and not when Python exits
+        sys.stdout.flush()  # raises here rather than when Python exits
         return code
     except ReportedElsewhere:
         return 2
@@ -95,14 +95,14 @@ def exit_code(arguments: Sequence[str]) -> int:
 
 
 def _report(message: str) -> None:
-    """Print an error on one line of standard error, if that can be written."""
+    """Print an error as one line on standard error, if possible."""
     with contextlib.suppress(OSError):
         print(f"sdd-eval: {' '.join(message.split())}", file=sys.stderr)
     _discard(sys.stderr)
 
 
 def _discard(stream: TextIO) -> None:
-    """Discard what a stream does not take, so that Python does not fail on it when it exits."""
+    """Discard output that a stream does not accept, so that Python does not fail when it exits."""
     try:
         stream.flush()
     except OSError:
@@ -110,7 +110,7 @@ def _discard(stream: TextIO) -> None:
 
 
 def dispatch(arguments: list[str]) -> int:
-    """Call the command or evaluator that the first word names with the other words."""
+    """Call the command or evaluator named by the first argument with the remaining arguments."""
     for argument in arguments:
         if "\0" in argument:
             raise InputError(f"{argument!r} contains a null character, which no name or path may")
@@ -135,7 +135,7 @@ def dispatch(arguments: list[str]) -> int:
 
 
 def _refuse_torchrun(name: str) -> None:
-    """Refuse to run a command in each of several processes that torchrun started."""
+    """Refuse to run a command in several processes started by torchrun."""
     several = "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE") != "1"
     if name == "train" or not several:
         return

@@ -1,4 +1,4 @@
-"""`sdd-eval batch STUDY` and `sdd-eval quickstart`: run what a study lacks, then report it."""
+"""`sdd-eval batch STUDY` and `sdd-eval quickstart`: run a study's missing jobs and report."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from sdd_eval.progress import Progress
 from sdd_eval.store import run_paths, update_record
 from sdd_eval.validation import FROM_1, bounded
 
-#: How many jobs may run at the same time.
+#: Maximum number of jobs that run at the same time.
 JOBS = FROM_1.at_most(1024, "each takes a process with memory of its own")
 
 #: The file in a study's folder with the tracebacks of failed jobs.
 FAILURES = "failures.txt"
-#: The file in a study's folder with the comparisons of its file.
+#: The file in a study's folder with the comparisons that the study file defines.
 COMPARED = "comparisons/planned.csv"
-#: States of jobs, in the order in which they are counted.
+#: States of jobs, in the order in which they are listed.
 STATES = ("done", "interrupted", "missing", "blocked")
 #: The steps after the jobs.
 _COMPARE, _REPORT = "compare", "report"
-#: How long each of them counts in the progress bar.
+#: How long each of these steps counts in the progress bar.
 _SECONDS = 5.0
-#: The share of a deadline that is kept for the report, and how many seconds at most.
+#: The share of a deadline that is reserved for the report, and its maximum in seconds.
 _RESERVED, _MOST_RESERVED = 0.1, 30.0
-#: Exit code of a command that its deadline ended.
+#: Exit code of a command stopped by its deadline.
 _LEFT = 4
 
 
@@ -54,8 +54,8 @@ class EngineFlags:
     """Where jobs run."""
 
     jobs: int = bounded(1, JOBS)
-    """Trainings and evaluations at a time, each in a process with one CPU thread unless --threads
-    is given; several small networks share a GPU."""
+    """Number of concurrent trainings and evaluations, each in a process with one CPU thread unless
+    --threads is given; several small networks can share a GPU."""
     engine: Literal["local", "ray"] = "local"
     """local: on this machine; ray: one core or GPU per job of a cluster."""
     address: str | None = None
@@ -71,14 +71,14 @@ class Flags:
     small: bool = False
     """Run the study's small version: minutes on two CPU cores, on data that needs no download."""
     dry_run: bool = False
-    """Only list the jobs, which of them are done, and how long the others should take."""
+    """Only list the jobs, which of them are done, and the estimated time for the others."""
     limit: int | None = bounded(None, FROM_1)
     """Evaluate on at most this many images per data set; training uses all."""
     seeds: tuple[int, ...] = ()
-    """Seeds that replace those of the study file."""
+    """Seeds to use instead of those in the study file."""
     deadline: float | None = bounded(None, FROM_1)
-    """Stop at the last step that fits into this many seconds and list what is left, with exit code
-    4; the same command goes on."""
+    """Stop after the last step that fits into this many seconds and list what is left, with exit
+    code 4; run the same command again to continue."""
     storage: CachedStorage = field(default_factory=CachedStorage)
     compute: Compute = field(default_factory=Compute)
     engine: EngineFlags = field(default_factory=EngineFlags)
@@ -97,7 +97,7 @@ class QuickstartFlags:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the missing jobs of a study, then print its results and which jobs failed."""
+    """Run the missing jobs of a study, then print its results and the failed jobs."""
     flags = parse(Flags, arguments, "batch")
     deadline = studies.Deadline(flags.deadline or math.inf)
     if not flags.study:
@@ -138,7 +138,7 @@ def run(arguments: Sequence[str]) -> int:
 def _left_text(
     left: Sequence[str], jobs: Sequence[studies.Job], workspace: studies.Workspace
 ) -> str:
-    """Return what a deadline left, and how long it should take."""
+    """Return what the deadline left undone, and how long it should take."""
     planned = studies.plan([job for job in jobs if job.key in left], workspace)
     steps = [key for key in left if key in (_COMPARE, _REPORT)]
     lines = ["\nleft at the deadline; the same command goes on:", *steps]
@@ -146,7 +146,7 @@ def _left_text(
 
 
 def _gated(study: studies.Study, workspace: studies.Workspace) -> list[comparison.GateResult]:
-    """Decide and print the conditions of the study file; none without runs on both sides."""
+    """Decide and print the conditions of the study file that have runs on both sides."""
     stored = comparison.load_comparisons(workspace.study)[0] if study.gates else ()
     pairs = [pair for compared in stored if compared.planned for pair in compared.pairs]
     gated = gate.judged(workspace.study, pairs, study.gates)
@@ -168,7 +168,7 @@ def run_quickstart(arguments: Sequence[str]) -> int:
 
 
 def _device(flags: Flags) -> str:
-    """Return the device of the jobs; the nodes of a cluster decide whether they have GPUs."""
+    """Return the device of the jobs; on a cluster, each node determines whether it has GPUs."""
     device = flags.compute.device
     if flags.engine.engine == "local":
         if flags.engine.address is not None:
@@ -187,7 +187,7 @@ def _device(flags: Flags) -> str:
 
 
 def _threads(flags: Flags) -> int | None:
-    """Return the threads of a job: one if several run at a time and no number is given."""
+    """Return the number of threads of a job: by default one if several jobs run concurrently."""
     several = flags.engine.jobs > 1
     return 1 if several and flags.compute.threads is None else flags.compute.threads
 
@@ -195,7 +195,7 @@ def _threads(flags: Flags) -> int | None:
 def workspace_of(
     flags: Any, study: studies.Study, device: str, limit: int | None
 ) -> studies.Workspace:
-    """Return the folders and options of jobs, from the groups `storage` and `compute` of flags."""
+    """Return the folders and options of jobs from the flag groups `storage` and `compute`."""
     return studies.Workspace(
         checkpoints=flags.storage.checkpoints.absolute(),
         study=(flags.storage.reports / study.name).absolute(),
@@ -218,9 +218,10 @@ def run_planned(
     images: bool = True,
     deadline: studies.Deadline | None = None,
 ) -> list[studies.JobOutcome]:
-    """Run the jobs, the comparisons of the study file or of named checkpoints, and the report.
+    """Run the jobs, the comparisons of the study file or of given checkpoints, and the report.
 
-    Without `images` the page has no pictures. What does not fit before the deadline is "left".
+    Without `images`, the page has no pictures. Steps that do not fit before the deadline are
+    "left".
     """
     update_record(workspace.study / studies.RECORD, studies.record_of(study))
     jobs = [plan.job for plan in planned]
@@ -248,7 +249,7 @@ def run_planned(
         if compares:
             try:
                 outcomes += _step(_COMPARE, partial(compare, workspace.study), bar, of_jobs)
-            except InputError as error:  # the report is written nevertheless
+            except InputError as error:  # the report is written anyway
                 reason = " ".join(str(error).split())
                 outcomes.append(studies.JobOutcome(_COMPARE, _COMPARE, "failed", reason=reason))
         studies.write_failures(workspace.study / FAILURES, outcomes)
@@ -260,7 +261,7 @@ def run_planned(
 def _step(
     label: str, step: Callable[[Progress], None], bar: cli.Overall, deadline: studies.Deadline
 ) -> list[studies.JobOutcome]:
-    """Run a step after the jobs; return its outcome if the deadline left it."""
+    """Run a step after the jobs; return its outcome if the deadline prevents it."""
     try:
         if deadline.left > 0:
             with deadline.alarm(), bar.job(label, _SECONDS):
@@ -272,7 +273,7 @@ def _step(
 
 
 def _compare(study: Path, bar: Progress) -> None:
-    """Write the comparisons of the study file, unless they are up to date."""
+    """Write the comparisons of the study file unless they are up to date."""
     sides, _ = comparison.planned_sides(study)
     written = report.comparison_is_written(study, "planned")
     if sides and not (written and comparison.planned_is_current(study)):
@@ -281,7 +282,7 @@ def _compare(study: Path, bar: Progress) -> None:
 
 
 def _compare_named(checkpoints: Sequence[str], study: Path, bar: Progress) -> None:
-    """Compare the first checkpoint that has runs with the others."""
+    """Compare the first checkpoint with runs to the others."""
     evaluated = [name for name in checkpoints if comparison.has_runs(study, name)]
     if len(evaluated) > 1:
         result = comparison.compare(study, evaluated, progress=bar)
@@ -290,7 +291,7 @@ def _compare_named(checkpoints: Sequence[str], study: Path, bar: Progress) -> No
 
 
 def _report(images: bool, study: Path, bar: Progress) -> None:
-    """Write the report, unless it is up to date or there is no run."""
+    """Write the report unless it is up to date or there are no runs."""
     if run_paths(study) and report.current_report(study, images=images) is None:
         report.write_report(study, progress=bar, images=images)
 
@@ -319,7 +320,7 @@ def print_outcome(
     outcomes: Sequence[studies.JobOutcome],
     notes: Sequence[str] = (),
 ) -> None:
-    """Print the numbers, the notes, the files to read, and why jobs failed."""
+    """Print the numbers, the notes, the files to look at, and why jobs failed."""
     counts = Counter(outcome.result for outcome in outcomes)
     if not is_quiet():
         for text in (*_results(study, workspace), *notes, *_warnings(outcomes)):
@@ -333,7 +334,7 @@ def print_outcome(
 
 
 def _results(study: studies.Study, workspace: studies.Workspace) -> Iterator[str]:
-    """Yield the headline table, the selected hyper-parameters, and what could not be compared."""
+    """Yield the headline table, the selected hyper-parameters, and the impossible comparisons."""
     if run_paths(workspace.study):
         yield report.headline_text(workspace.study, width=width())
         yield ""
@@ -345,12 +346,12 @@ def _results(study: studies.Study, workspace: studies.Workspace) -> Iterator[str
 
 
 def _warnings(outcomes: Sequence[studies.JobOutcome]) -> Iterator[str]:
-    """Yield the warnings of runs, each once."""
+    """Yield each warning of the runs once."""
     yield from dict.fromkeys(f"warning: {text}" for one in outcomes for text in one.warnings)
 
 
 def _failures(outcomes: Sequence[studies.JobOutcome], study: Path) -> Iterator[str]:
-    """Yield which jobs failed, why, and the file with the tracebacks."""
+    """Yield which jobs failed and why, and the file with the tracebacks."""
     failed = [outcome for outcome in outcomes if outcome.failed]
     if failed:
         yield f"{len(failed)} of {len(outcomes)} jobs failed or were not run:"

@@ -32,16 +32,16 @@ class Flags:
     checkpoint: Annotated[
         tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="BASE OTHER…")
     ] = ()
-    """Checkpoints: the first is the base; seeds of one recipe form a group. Default: the pairs
-    under [[compare]] in the study file."""
+    """Checkpoints, the first of which is the base; seeds of one recipe form a group. Default: the
+    pairs under [[compare]] in the study file."""
     study: str = "default"
     """Name of the study whose runs are compared."""
     test: Literal["mid-p", "exact"] = "mid-p"
     """Variant of McNemar's test; exact is more conservative."""
     family: tuple[str, ...] = ("headline",)
-    """Families to print; all are tested and written as CSV."""
+    """Families to print; all families are tested and written as CSV."""
     metrics: tuple[str, ...] = ()
-    """Metrics to print; default: all. The adjustment is always over the whole family."""
+    """Metrics to print; default: all. p-values are always adjusted over the whole family."""
     figures: bool = True
     """Draw the figures of these checkpoints as PDF, SVG and PNG."""
     gate: GateFlags = field(default_factory=GateFlags)
@@ -51,7 +51,7 @@ class Flags:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Compare, write the results to the study's folder and print them; return the gate's code."""
+    """Compare, write the results to the study's folder and print them; return the exit code."""
     flags = parse(Flags, arguments, "compare")
     _check_gate(flags.gate)
     set_threads(flags.compute.threads)
@@ -87,7 +87,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _warnings(study: Path, pairs: Sequence[PairComparison]) -> Iterator[str]:
-    """Yield the warnings of the compared runs, each once, with the first checkpoint that has it."""
+    """Yield each warning of the compared runs once, with the first checkpoint that has it."""
     names = dict.fromkeys(name for pair in pairs for name in (*pair.base, *pair.others))
     first: dict[str, str] = {}
     for name in names:
@@ -98,7 +98,7 @@ def _warnings(study: Path, pairs: Sequence[PairComparison]) -> Iterator[str]:
 
 
 def _gates(flags: Flags, study: Path) -> tuple[studies.Gate, ...]:
-    """Return the conditions of the flags, else those of the study file on its own pairs."""
+    """Return the conditions given as flags, or else those of the study file for its own pairs."""
     if flags.gate.fail_if:
         return (studies.Gate(flags.gate.fail_if, flags.gate.undecided),)
     record = None if flags.checkpoint else studies.read_study_record(study)
@@ -106,7 +106,7 @@ def _gates(flags: Flags, study: Path) -> tuple[studies.Gate, ...]:
 
 
 def _check_gate(flags: GateFlags) -> None:
-    """Refuse options of the gate without conditions, and a condition that is none."""
+    """Reject gate options without conditions, and invalid conditions."""
     options = {"undecided": flags.undecided, "json": flags.json, "junit": flags.junit}
     options["format github"] = flags.format != "text"
     given = next((name for name, value in options.items() if value), None)
@@ -117,9 +117,9 @@ def _check_gate(flags: GateFlags) -> None:
 
 
 def _metrics(names: Sequence[str], study: Path) -> tuple[str, ...]:
-    """Return metrics by their present names; raise InputError if one is neither known nor measured.
+    """Return metrics by their current names; raise InputError if one is neither known nor measured.
 
-    An evaluator of another package may have metrics that it does not register.
+    Evaluators from other packages may have unregistered metrics.
     """
     registered = {one.name for metrics in registry.registered().values() for one in metrics}
     metrics = tuple(map(renamed_metric, names))

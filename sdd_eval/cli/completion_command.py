@@ -20,7 +20,7 @@ Shell = Literal["bash", "zsh", "fish", ""]
 
 @dataclass(frozen=True)
 class Flags:
-    """Print a script by which a shell completes commands, flags and names of checkpoints."""
+    """Print a shell script that completes commands, flags and names of checkpoints."""
 
     shell: Annotated[tyro.conf.Positional[Shell], tyro.conf.arg(metavar="SHELL")] = ""
     """bash, zsh or fish."""
@@ -42,7 +42,7 @@ def _commands() -> list[str]:
 
 
 def _flags(command: str) -> Iterator[str]:
-    """Yield the flags in the help of a command, or its subcommands."""
+    """Yield the flags in the help of a command, and its subcommands."""
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
         cli.dispatch([command, "--help"])
@@ -74,8 +74,8 @@ complete -o filenames -F _sdd_eval sdd-eval"""
 
 
 def _bash(flags: Mapping[str, Sequence[str]], *, zsh: bool) -> str:
-    """Return a script for bash, or for zsh, which runs those of bash."""
-    # Subcommands come first, so that a word that is no flag is completed by them alone.
+    """Return a script for bash, or for zsh, which can run bash scripts."""
+    # Subcommands come first, so that only they complete a word that is not a flag.
     ordered = {name: sorted(words, key=_is_flag) for name, words in flags.items()}
     lines = (f'    {name}) words="{" ".join(words)}" ;;' for name, words in ordered.items())
     cases = "\n".join(lines)

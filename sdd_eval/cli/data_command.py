@@ -51,7 +51,7 @@ class NamesFlags(RootFlags):
 
 @dataclass(frozen=True)
 class AddFlags(RootFlags):
-    """What is added under which name."""
+    """What is added, and under which name."""
 
     name: Name = ""
     """Name of a built-in data set, or a new name for a folder of images."""
@@ -64,15 +64,15 @@ class CorruptFlags(RootFlags):
     """Which test set is corrupted, and how."""
 
     name: Name = ""
-    """The data set whose test images are corrupted."""
+    """Data set whose test images are corrupted."""
     corruptions: tuple[str, ...] = ()
     """Names of corruptions; default: all 19."""
     seed: int = bounded(0, FROM_0)
-    """Seed of all random numbers."""
+    """Random seed."""
     frost_photographs: tuple[Path, ...] = ()
-    """Photographs of frost, or folders of them; default: synthetic frost, about as strong. Of the
-    six published photographs (frost1.png to frost6.jpg) the first five are used, as by Hendrycks
-    and Dietterich."""
+    """Photographs of frost, or folders of them; default: synthetic frost of about the same
+    strength. Of the six published photographs (frost1.png to frost6.jpg), only the first five are
+    used, as by Hendrycks and Dietterich."""
     threads: int = bounded(available_threads(), THREADS)
     """Number of worker processes."""
     output: Verbosity = field(default_factory=Verbosity)
@@ -80,7 +80,7 @@ class CorruptFlags(RootFlags):
 
 @dataclass(frozen=True)
 class CacheFlags:
-    """Which cache, and whether to clear it."""
+    """Location of the cache, and whether to clear it."""
 
     clear: bool = False
     """Delete everything in the cache."""
@@ -88,7 +88,7 @@ class CacheFlags:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Call the command that the first word names with the other words."""
+    """Call the command named by the first argument with the remaining arguments."""
     if not arguments or arguments[0] in ("-h", "--help"):
         lines = "\n".join(f"  {name:<9}{line}" for name, (_, line) in COMMANDS.items())
         print(f"usage: sdd-eval data COMMAND [OPTIONS]\n\n{lines}")
@@ -217,7 +217,7 @@ def _require(names: Sequence[str], usage: str) -> None:
         )
 
 
-#: Each command with its description.
+#: Commands and their descriptions.
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "list": (_list, "List the data sets: name, whether it is on disk, size, source."),
     "get": (_get, "Download, verify and unpack data sets: data get NAME…"),

@@ -35,12 +35,12 @@ class Suite:
     """What to measure."""
 
     suite: Literal["quick", "standard", "full", "paper"] = "quick"
-    """quick: accuracy, calibration, selective prediction, corruptions of 500 images, and detectors
-    on logits if --outliers are named; standard: also FGSM, ODIN and all corrupted images; full:
-    also all detectors, the audit of attacks and the variance over masks; paper: its Tables 2, 5, 6
-    and 7."""
+    """quick: accuracy, calibration, selective prediction, corruptions of 500 images, and
+    logit-based detectors if --outliers are given; standard: also FGSM, ODIN and all corrupted
+    images; full: also all detectors, the attack audit and the mask variance; paper: its Tables 2,
+    5, 6 and 7."""
     evaluators: tuple[str, ...] = ()
-    """Evaluators to run instead, with their settings in the suite or their defaults."""
+    """Evaluators to run instead, with their settings from the suite or their defaults."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Import(ImportSource):
     """A network to import first, instead of checkpoints, and the test set."""
 
     name: str = ""
-    """Name of the checkpoint that is made; default: that of the file of weights."""
+    """Name of the imported checkpoint; default: that of the weights file."""
     dataset: str | None = None
     """Test set, or a folder of images, whose classes the network predicts; default: the test set of
     the checkpoint's training data."""
@@ -56,19 +56,19 @@ class Import(ImportSource):
 
 @dataclass(frozen=True)
 class Data:
-    """Which further images to evaluate on."""
+    """Which other images to evaluate on."""
 
     outliers: tuple[str, ...] = ()
     """OOD sets, folders of images, or groups of sets (near, far, paper); default: those usual for
     the test set."""
     corrupted: str = ""
-    """Corrupted version of the test set; default: the one that belongs to the test set, else
-    images corrupted while they are read."""
+    """Corrupted version of the test set; default: the one that belongs to the test set, or else
+    images corrupted on the fly."""
     limit: int | None = bounded(None, FROM_1)
     """Evaluate on at most this many images of each set, a seeded subset balanced by class."""
     until: float | None = None
-    """Evaluate on more and more images, until the 95 % half-width of each rate that summarises a
-    network is below this, as 0.005; the same images for all checkpoints."""
+    """Evaluate on increasingly many images until the 95 % half-width of each rate that summarises a
+    network is below this value, such as 0.005; all checkpoints use the same images."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Storage(CachedStorage):
     """Where files are read and written."""
 
     study: str = "default"
-    """Name of the study to which the runs belong; what it has already is reused."""
+    """Name of the study that the runs belong to; its existing runs are reused."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Output(Verbosity):
     """What to print."""
 
     json: bool = False
-    """Print one JSON document with the runs and the path of the page instead of a table."""
+    """Print a JSON document with the runs and the path of the page instead of a table."""
     images: bool = True
     """Show pictures of test images on the page: mistakes, accepted outliers, corruptions and
     attacks."""
@@ -105,7 +105,7 @@ class Flags:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the missing evaluations; return 1 if one failed."""
+    """Run the missing evaluations; return 1 if one fails."""
     flags = parse(Flags, arguments, "evaluate")
     device = prepare_device(flags.compute.device, flags.compute.threads)
     if flags.files.logits:
@@ -135,7 +135,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _checkpoints(flags: Flags, device: str) -> tuple[str, ...]:
-    """Return the checkpoints that are named, or the one that is imported."""
+    """Return the given checkpoints, or the imported one."""
     source, default = flags.model, vars(Import(dataset=flags.model.dataset))
     if not source.arch:
         given = [name for name, value in vars(source).items() if value != default[name]]
@@ -181,14 +181,14 @@ def _until(until: float | None) -> float | None:
 
 
 def _refuse(blocked: Iterable[studies.Planned]) -> None:
-    """Raise InputError with the reasons, if any evaluation cannot run."""
+    """Raise InputError with the reasons if any evaluation cannot run."""
     reasons = dict.fromkeys(plan.note for plan in blocked)
     if reasons:
         raise InputError("; ".join(reasons))
 
 
 def _uses_named_data(plan: studies.Planned, data: Data) -> bool:
-    """Return whether an evaluation uses data that flags name."""
+    """Return whether an evaluation uses data named by flags."""
     settings = getattr(plan.job.work, "settings", {}).values()
     return any(value and value in settings for value in (data.outliers, data.corrupted))
 

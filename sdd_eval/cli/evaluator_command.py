@@ -33,7 +33,7 @@ class Data:
     limit: int | None = bounded(None, FROM_1)
     """Evaluate on at most this many images, a seeded subset balanced by class; default: all."""
     seed: int = bounded(0, FROM_0)
-    """Seed of the subset and of all other random numbers."""
+    """Seed of the subset and of all other randomness."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class ClassifierInference(Inference):
     """How to run the networks."""
 
     fold: bool = True
-    """Fold batch normalisation into the preceding layers where no result changes; faster."""
+    """Fold batch normalisation into the preceding layers if results do not change; faster."""
     tf32: bool = False
-    """Allow TF32 on a GPU where no gradient is computed; recorded with each run."""
+    """Allow TF32 on a GPU except for gradients; recorded in each run."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Storage(CachedStorage):
     """Where files are read and written."""
 
     study: str = "default"
-    """Name of the study to which the runs belong."""
+    """Name of the study that the runs belong to."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ class Output(Verbosity):
     """What to print."""
 
     json: bool = False
-    """Print the run as JSON instead of a table, or an array of the runs of several checkpoints."""
+    """Print the run as JSON instead of a table; an array for several checkpoints."""
 
 
 def run(name: str, arguments: Sequence[str]) -> int:
-    """Evaluate each checkpoint with the evaluator of that name.
+    """Evaluate each checkpoint with the evaluator of the given name.
 
-    One that cannot be evaluated is reported, and the others are evaluated; the exit code is 2.
+    If a checkpoint cannot be evaluated, report it, evaluate the others and return exit code 2.
     """
     evaluator = plugins.load("evaluators", name)
     command = name.replace("_", "-")
@@ -105,7 +105,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
 
 
 def _flags(evaluator: Any) -> type[Any]:
-    """Return a dataclass of a command's flags, the evaluator's settings among them."""
+    """Return a dataclass of a command's flags, including the evaluator's settings."""
     detects = task_of(evaluator) == OBJECT_DETECTION
     inference = Inference(batch_size=EVALUATION_BATCH_SIZE) if detects else ClassifierInference()
     groups = {"data": Data(), "inference": inference, "storage": Storage(), "output": Output()}

@@ -30,7 +30,7 @@ class Source:
     storage: Storage = field(default_factory=Storage)
 
     def numbers(self, command: str) -> list[export.CheckpointNumbers]:
-        """Return the numbers and curves of each checkpoint, all of which are read first."""
+        """Read all checkpoints, then return the numbers and curves of each."""
         if not self.checkpoint:
             raise InputError(f"no checkpoint is named; use: sdd-eval export {command} CHECKPOINT…")
         study = self.storage.reports / folder_name("--study", self.storage.study)
@@ -43,9 +43,9 @@ class CardFlags(Source):
     """Write a model card for the Hugging Face Hub: findings, results as metadata, figures."""
 
     into: Path = Path("model-cards")
-    """Folder in which each checkpoint gets a folder with README.md and its figures."""
+    """Folder in which each checkpoint gets a subfolder with README.md and its figures."""
     license: str = ""
-    """Identifier of the license for the card, such as apache-2.0; default: none is stated."""
+    """License identifier for the card, such as apache-2.0; default: none."""
     output: Verbosity = field(default_factory=Verbosity)
 
 
@@ -64,9 +64,9 @@ class TensorboardFlags(Source):
     """Write event files of TensorBoard for each checkpoint: numbers, intervals, curves."""
 
     logdir: Path = Path("tensorboard")
-    """Folder in which each checkpoint gets a folder."""
+    """Folder in which each checkpoint gets a subfolder."""
     overwrite: bool = False
-    """Replace event files that are there."""
+    """Replace existing event files."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,11 @@ class MlflowFlags(Source):
     experiment: str = "sdd_eval"
     """Experiment of the runs; created if it does not exist."""
     tracking_uri: str | None = None
-    """Server, database or folder of runs; default: $MLFLOW_TRACKING_URI, else as MLflow does."""
+    """Server, database or folder of runs; default: $MLFLOW_TRACKING_URI, else MLflow's default."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Call the command that the first word names with the other words."""
+    """Call the command named by the first argument with the remaining arguments."""
     if not arguments or arguments[0] in ("-h", "--help"):
         lines = "\n".join(f"  {name:<13}{line}" for name, (_, line) in COMMANDS.items())
         print(f"usage: sdd-eval export TARGET CHECKPOINT… [OPTIONS]\n\n{lines}")

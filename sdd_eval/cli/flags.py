@@ -1,4 +1,4 @@
-"""Dataclasses become flags and help; a wrong flag becomes one line."""
+"""Turn dataclasses into flags and help texts, and invalid flags into one-line errors."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ Checkpoints = Annotated[
 ]
 Name = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
 
-#: What the help shows for a value of a type.
+#: Placeholder that the help shows for values of a type.
 _METAVARS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}
 
-#: Put on a field of settings: its flags are in the group "options", without a title of their own.
+#: Annotation of a field of settings that puts its flags into the group "options".
 Ungrouped = tyro.conf.arg(name="")
 
 
@@ -58,8 +58,8 @@ class Threads:
     """Where to compute."""
 
     threads: int | None = bounded(None, THREADS)
-    """CPU threads; default: the cores that are free to this process, but one for small networks and
-    batches. Set 1 for each of several processes that share a machine."""
+    """CPU threads; default: the cores available to this process, but one for small networks and
+    batches. Use 1 if several processes share a machine."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class Compute(Threads):
     device: str = "auto"
     """auto (a GPU if there is one), cpu, cuda or cuda:N."""
     trust_code: bool = False
-    """Run the network code that --arch or a checkpoint names: file.py:factory or
-    package.module:factory. Without it no command runs any."""
+    """Allow running the network code that --arch or a checkpoint names (file.py:factory or
+    package.module:factory). Without this flag, no command runs such code."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,10 @@ def parse(
     description: str = "",
     former_names: Mapping[str, str] | None = None,
 ) -> Flags:
-    """Return the flags as a dataclass; `--help` prints the description, or docstring, and exits.
+    """Parse flags into a dataclass; `--help` prints the description, or docstring, and exits.
 
-    `former_names` are further fields that were renamed, as former → present names. Raise InputError
-    if a flag is unknown, lacks its value, or has a value of another type.
+    `former_names` maps former to current names of other renamed fields. Raise InputError if a flag
+    is unknown, lacks its value, or has a value of the wrong type.
     """
     errors = io.StringIO()
     former = {**dict(_former_names(kind)), **(former_names or {})}
@@ -156,7 +156,7 @@ def parse(
 
 
 def _check_bounds(flags: Any) -> None:
-    """Raise InputError for a number out of the bound of its flag, in any group of flags."""
+    """Raise InputError if a number is out of the bounds of its flag, in any group of flags."""
     check_bounds(flags, bounds_of(flags), "--")
     for field in dataclasses.fields(flags):
         group = getattr(flags, field.name)
@@ -165,7 +165,7 @@ def _check_bounds(flags: Any) -> None:
 
 
 def _current_names(arguments: Sequence[str], names: Mapping[str, str]) -> list[str]:
-    """Return the arguments with renamed flags under their present names; warn of former names."""
+    """Return the arguments with renamed flags under their current names; warn about old ones."""
     former = {_flag(name): _flag(present) for name, present in names.items()}
     current = []
     for argument in arguments:
@@ -178,7 +178,7 @@ def _current_names(arguments: Sequence[str], names: Mapping[str, str]) -> list[s
 
 
 def _collected(arguments: Sequence[str], repeatable: Container[str]) -> list[str]:
-    """Return the arguments with the values of all occurrences of a repeatable flag at its first.
+    """Move the values of all occurrences of a repeatable flag to its first occurrence.
 
     >>> _collected(["--fail-if", "a", "--test", "exact", "--fail-if", "b"], ["--fail-if"])
     ['--fail-if', 'a', 'b', '--test', 'exact']
@@ -200,7 +200,7 @@ def _collected(arguments: Sequence[str], repeatable: Container[str]) -> list[str
 
 
 def _repeatable(kind: Any) -> set[str]:
-    """Return the flags of the fields that take several values, nested dataclasses included."""
+    """Return the flags of fields that take several values, including nested dataclasses."""
     flags = set()
     for field in dataclasses.fields(kind):
         default = _default(field, None)
@@ -212,7 +212,7 @@ def _repeatable(kind: Any) -> set[str]:
 
 
 def _former_names(kind: Any) -> Iterator[tuple[str, str]]:
-    """Yield the former and present names of renamed fields, nested dataclasses included."""
+    """Yield the former and current names of renamed fields, including nested dataclasses."""
     for field in dataclasses.fields(kind):
         default = _default(field, None)
         if dataclasses.is_dataclass(default):
@@ -230,7 +230,7 @@ _REGISTRY = ConstructorRegistry()
 
 @_REGISTRY.struct_rule
 def _fields_of(info: StructTypeInfo) -> StructConstructorSpec | None:
-    """Return the fields of a dataclass with the metavars and default values of our help."""
+    """Return the fields of a dataclass with the placeholders and default values for our help."""
     kind: Any = info.type
     if not isinstance(kind, type) or not dataclasses.is_dataclass(kind):
         return None
@@ -247,7 +247,7 @@ def _fields_of(info: StructTypeInfo) -> StructConstructorSpec | None:
 
 
 def _default(field: dataclasses.Field[Any], instance: Any) -> Any:
-    """Return the value of a field in an instance, else its default."""
+    """Return the value of a field of an instance, or else its default."""
     if hasattr(instance, field.name):
         return getattr(instance, field.name)
     if field.default_factory is not dataclasses.MISSING:
@@ -256,20 +256,20 @@ def _default(field: dataclasses.Field[Any], instance: Any) -> Any:
 
 
 def _described(hint: Any, default: Any) -> Any:
-    """Return a type annotated with how the help shows its value and its default."""
+    """Annotate a type with how the help shows its value and default."""
     if dataclasses.is_dataclass(default):
         return hint
     base, *annotations = typing.get_args(hint) if hasattr(hint, "__metadata__") else (hint,)
     shown = tyro.conf.arg(metavar=_metavar(base), help_behavior_hint=_default_hint(default))
-    parts: Any = (_readable(base), shown, *annotations)  # a field's own metavar wins: it is last
+    parts: Any = (_readable(base), shown, *annotations)  # a field's own metavar comes last and wins
     return Annotated[parts]
 
 
 def _readable(hint: Any) -> Any:
-    """Return the type of a number, text or path, of several or of none, with a reader of our own.
+    """Return a type of numbers, texts or paths, repeated or optional, with our own parser.
 
-    An error of tyro's readers names all types of a union, and they import typeguard, which takes
-    a quarter of the time of `--help`. Other types are returned unchanged.
+    Errors of tyro's parsers name all types of a union, and importing typeguard for them takes a
+    quarter of the time of `--help`. Other types are returned unchanged.
     """
     kinds = typing.get_args(hint) if _is_union(hint) else (hint,)
     optional = types.NoneType in kinds
@@ -298,7 +298,7 @@ def _words(value: Any) -> list[str]:
 
 
 def _value(argument: str, kinds: Sequence[Any]) -> Any:
-    """Return an argument as the first of some types that accepts it."""
+    """Convert an argument to the first of several types that accepts it."""
     for kind in kinds:
         with contextlib.suppress(ValueError):
             return kind(argument)
@@ -310,7 +310,7 @@ def _is_union(hint: Any) -> bool:
 
 
 def _metavar(hint: Any) -> str | None:
-    """Return the placeholder of a value; None leaves it to tyro.
+    """Return the placeholder for a value; None leaves it to tyro.
 
     >>> _metavar(int | None), _metavar(tuple[str, ...]), _metavar(bool)
     ('INT', 'STR…', None)
@@ -332,7 +332,7 @@ def _metavar(hint: Any) -> str | None:
 
 
 def _default_hint(default: Any) -> str:
-    """Return the default in words; empty where the help text of the flag explains it.
+    """Describe the default; empty if the help text of the flag explains it.
 
     >>> _default_hint(None), _default_hint(False), _default_hint((1, 2))
     ('', '(default: no)', '(default: 1 2)')
@@ -346,7 +346,7 @@ def _default_hint(default: Any) -> str:
 
 
 def attribute_docs(kind: type) -> dict[str, str]:
-    """Return the docstrings below the fields of a dataclass and its bases, each on one line."""
+    """Return the docstrings below the fields of a dataclass and its bases, each as one line."""
     docs: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):
         node = _classes(base.__module__).get(base.__qualname__)
@@ -362,7 +362,7 @@ def attribute_docs(kind: type) -> dict[str, str]:
 
 @functools.cache
 def _classes(module: str) -> dict[str, ast.ClassDef]:
-    """Return a module's top-level classes by name, parsed only once; empty without source."""
+    """Return a module's top-level classes by name, parsed only once; empty without source code."""
     try:
         body = ast.parse(inspect.getsource(sys.modules[module])).body
     except (KeyError, OSError, TypeError):
@@ -379,7 +379,7 @@ def _one_line(box: str, program: str) -> str:
 
 
 def require_positive(flag: str, value: int | None) -> None:
-    """Refuse a number below 1 with an `InputError` that names the flag."""
+    """Reject a number below 1 with an `InputError` that names the flag."""
     if value is not None and value < 1:
         raise InputError(f"{flag} is {value}; it must be 1 or more")
 
@@ -393,5 +393,5 @@ def study_folder(name: str, reports: Path) -> Path:
 
 
 def command_line() -> str:
-    """Return the command as it was typed, for the record of a run."""
+    """Return the command as it was typed, to be recorded in a run."""
     return shlex.join(["sdd-eval", *sys.argv[1:]])

@@ -20,20 +20,21 @@ _ANNOTATIONS = {"pass": "notice", "fail": "error", "undecided": "warning"}
 
 @dataclass(frozen=True)
 class GateFlags:
-    """Conditions under which the compared networks fail."""
+    """Conditions under which compared networks fail."""
 
     fail_if: tuple[str, ...] = ()
-    """Conditions, each once per flag: EVALUATOR.METRIC, <, <=, > or >=, and a number or base ± a
-    number, e.g. "calibration.ece > base + 0.01". Each is decided by its 95 % interval. Exit code 1
-    if one holds, 3 if one is undecided. Default without checkpoints: those of the study file."""
+    """Conditions, one per flag: EVALUATOR.METRIC, then <, <=, > or >=, then a number or base ± a
+    number, e.g. "calibration.ece > base + 0.01". Each is decided by its 95 % interval. The exit
+    code is 1 if one holds, 3 if one is undecided. Default without checkpoints: those of the study
+    file."""
     undecided: Literal["pass", "fail"] | None = None
-    """Count undecided conditions as passed or failed; default: exit code 3."""
+    """Treat undecided conditions as passed or failed; default: exit code 3."""
     json: bool = False
-    """Print the results of the conditions as JSON, and nothing else."""
+    """Print only the results of the conditions, as JSON."""
     junit: Path | None = None
-    """Write the results to a file in JUnit's XML format."""
+    """Write the results to a file in JUnit XML format."""
     format: Literal["text", "github"] = "text"
-    """github: also print an annotation per condition, as workflow commands of GitHub Actions."""
+    """github: also print an annotation for each condition, as GitHub Actions workflow commands."""
 
 
 def judged(
@@ -54,13 +55,13 @@ def judged(
 
 
 def exit_code(results: Sequence[comparison.GateResult]) -> int:
-    """Return the exit code: that of a failed condition first, then of an undecided one."""
+    """Return the exit code; a failed condition takes precedence over an undecided one."""
     outcomes = {result.outcome for result in results}
     return next((EXIT_CODES[name] for name in ("fail", "undecided") if name in outcomes), 0)
 
 
 def write(results: Sequence[comparison.GateResult], flags: GateFlags) -> str:
-    """Write the JUnit file, if there is to be one, and return what is printed."""
+    """Write the JUnit file if requested, and return the text to print."""
     if flags.junit is not None:
         write_bytes(flags.junit, junit(results))
     if flags.json:
@@ -76,7 +77,7 @@ def gate_table(results: Sequence[comparison.GateResult]) -> str:
 
 
 def explanation(result: comparison.GateResult) -> str:
-    """Return the number and its interval, and what would decide it."""
+    """Return the number, its interval, and what would decide the condition."""
     what = "difference " if result.relative else ""
     sign = "+" if result.relative else ""
     if result.low is None or result.high is None:
@@ -90,7 +91,7 @@ def explanation(result: comparison.GateResult) -> str:
 
 
 def github_commands(results: Sequence[comparison.GateResult]) -> Iterator[str]:
-    """Yield a workflow command of GitHub Actions for each result."""
+    """Yield a GitHub Actions workflow command for each result."""
     for result in results:
         title = f"{result.decision}: {result.condition}"
         message = f"{' '.join(result.side)}: {explanation(result)}"
@@ -99,7 +100,7 @@ def github_commands(results: Sequence[comparison.GateResult]) -> Iterator[str]:
 
 
 def _escaped(text: str, *, property_: bool = False) -> str:
-    """Return text as a workflow command takes it."""
+    """Escape text for a workflow command."""
     pairs = [("%", "%25"), ("\r", "%0D"), ("\n", "%0A")]
     pairs += [(":", "%3A"), (",", "%2C")] if property_ else []
     for character, code in pairs:

@@ -1,4 +1,4 @@
-"""`sdd-eval evaluate --logits FILE --labels FILE`: what can be measured without the network."""
+"""`sdd-eval evaluate --logits FILE --labels FILE`: evaluate logits without the network."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from sdd_eval.store import folder_name
 
 @dataclass(frozen=True)
 class GivenLogits:
-    """What a network gave elsewhere, instead of checkpoints: what needs no network is measured."""
+    """Logits computed elsewhere, instead of checkpoints; only what needs no network is measured."""
 
     logits: tuple[Path, ...] = ()
-    """Files of logits, .npy (images, classes), of one network each."""
+    """Files of logits, .npy (images, classes), one per network."""
     labels: Path | None = None
     """Class indices of the images, .npy (images,)."""
     outlier_logits: Mapping[str, Path] = field(default_factory=dict)
-    """Logits of OOD sets as NAME FILE pairs, of the only network."""
+    """Logits of OOD sets as NAME FILE pairs; for a single network only."""
     outputs: Literal["logits", "probabilities"] | None = None
-    """What the files hold: logits, or probabilities, of which the log is taken."""
+    """Content of the files: logits, or probabilities, of which the log is taken."""
 
 
 def evaluate_logits(flags: Any) -> int:
-    """Measure what needs only logits, and write the report."""
+    """Measure everything that needs only logits, and write the report."""
     given, study = flags.files, flags.storage.reports / folder_name("--study", flags.storage.study)
     _check(flags)
     require_positive("--limit", flags.data.limit)
@@ -71,7 +71,7 @@ def evaluate_logits(flags: Any) -> int:
 
 
 def _check(flags: Any) -> None:
-    """Refuse flags that do not go with logits."""
+    """Reject flags that cannot be combined with logits."""
     given = flags.files
     if flags.checkpoint:
         raise InputError("--logits replaces checkpoints; name one or the other")

@@ -1,4 +1,4 @@
-"""`sdd-eval import NAME --arch ARCH --weights FILE --dataset SET`: weights from elsewhere."""
+"""`sdd-eval import NAME --arch ARCH --weights FILE --dataset SET`: import external weights."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
 
-#: How far, in percentage points, the accuracy may be from --expect.
+#: Accepted deviation of the accuracy from --expect, in percentage points.
 TOLERANCE = 0.5
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Which accuracy is expected."""
+    """The expected accuracy."""
 
     expect: float | None = None
-    """Expected accuracy in percent; the exit code is 1 if it is missed by more than 0.5 points."""
+    """Expected accuracy in percent; the exit code is 1 if it is off by more than 0.5 points."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Storage(Inputs):
     """Where files are read and written."""
 
     overwrite: bool = False
-    """Replace a checkpoint of this name."""
+    """Replace an existing checkpoint with this name."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Flags:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Import one network; return 1 if its accuracy is not the expected one."""
+    """Import one network; return 1 if its accuracy is not as expected."""
     flags = parse(Flags, arguments, "import")
     _check(flags)
     device = prepare_device(flags.inference.device, flags.inference.threads)
@@ -99,7 +99,7 @@ def import_network(
     trust_code: bool = False,
     file: TextIO | None = None,
 ) -> tuple[checkpoints.Imported, checkpoints.ImportPlan]:
-    """Import a network, unless the folder has it; print how to `file`, by default the output."""
+    """Import a network unless it is in the folder; print details to `file`, by default stdout."""
     tell = partial(say, file=file)
     if models.is_factory(source.arch) and trust_code:
         tell(f"running the code of {source.arch}")
@@ -141,7 +141,7 @@ def _constants(mean: Sequence[float], std: Sequence[float]) -> str:
 
 
 def _match_lines(folder: Path, weights: Path, match: Any) -> Iterator[str]:
-    """Yield which tensors of the file are the network's, and what else it holds."""
+    """Yield which tensors of the file belong to the network, and what else it contains."""
     yield f"{folder}: {weights}" + (f", {match.key}" if match.key else "")
     for key in match.alternatives:
         yield f"the file also holds {key}, which fits: --weights-key {key}"
@@ -160,7 +160,7 @@ def _print_other(percent: float, accuracy: float, other: Any) -> None:
 
 
 def _check(flags: Flags) -> None:
-    """Refuse flags that are missing, invalid or contradictory."""
+    """Reject flags that are missing, invalid or contradictory."""
     if not (flags.name and flags.model.arch and flags.model.weights != Path()):
         raise InputError(
             "name, --arch or --weights is missing; use: "
@@ -179,7 +179,7 @@ def _check(flags: Flags) -> None:
 
 
 def _check_accuracy(percent: float, expect: float | None, images: Any) -> int:
-    """Print the accuracy, and what to check if it is not the expected one."""
+    """Print the accuracy, and what to check if it is not as expected."""
     say(f"accuracy {percent:.2f} % on {len(images):,} images ({images.name}: {images.provenance})")
     if expect is None or abs(percent - expect) <= TOLERANCE + 1e-9:
         return 0

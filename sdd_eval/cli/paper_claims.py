@@ -1,4 +1,4 @@
-"""`sdd-eval paper claims [STUDY…]`: a verdict on every claim of the paper."""
+"""`sdd-eval paper claims [STUDY…]`: a verdict on each of the paper's claims."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from sdd_eval.training.analysis.cost import Cost
 
-#: The file of the values of both sides, seed by seed.
+#: The file with the values of both sides, seed by seed.
 EVIDENCE = "claims-evidence.csv"
 
 
@@ -57,14 +57,14 @@ class CostFlags:
     batch_size: int = bounded(64, FROM_1)
     """Images per batch."""
     steps: int = bounded(3, FROM_1)
-    """Training steps per repetition; there are three repetitions."""
+    """Training steps in each of three repetitions."""
     precision: str = "float32"
     """float32 or bf16."""
 
 
 @dataclass(frozen=True)
 class Flags:
-    """Judge every claim of the paper by what studies measured, and by the cost of training here."""
+    """Judge each of the paper's claims by the results of studies and the training cost here."""
 
     study: Studies = ()
     """Names of studies, e.g. paper-miniature; default: none, so that only the cost is judged."""
@@ -107,7 +107,7 @@ def _costs(flags: Flags) -> tuple[Cost, ...]:
 
 
 def _earlier_evidence(folder: Path) -> list[Evidence]:
-    """Return the evidence that an earlier call has written; none if there is none."""
+    """Return the evidence that an earlier call wrote, if any."""
     import pandas
 
     path = folder / EVIDENCE
@@ -130,7 +130,7 @@ def _of_studies(
 
 
 def _recipes(collection: RunCollection, study: str) -> dict[str, Mapping[str, object]]:
-    """Return the recipe of each checkpoint of a study that was not imported."""
+    """Return the recipe of each checkpoint of a study, except imported ones."""
     runs = (entry for entry in collection.runs if entry.study == study)
     recipes = {entry.run.checkpoint: recipe_of(entry) for entry in runs}
     return {name: recipe for name, recipe in recipes.items() if recipe is not None}
@@ -139,9 +139,10 @@ def _recipes(collection: RunCollection, study: str) -> dict[str, Mapping[str, ob
 def _details(
     collection: RunCollection, results: pandas.DataFrame, plain: Set[str]
 ) -> dict[str, Sequence[Row]]:
-    """Return the tables of mask variance and of corruptions that the studies have rows for.
+    """Return the tables of mask variance and corruptions for which the studies have rows.
 
-    Corruptions are compared with the networks of cross-entropy alone, `plain`.
+    Corruption results are compared with those of `plain`, the networks trained with cross-entropy
+    alone.
     """
     tables = [comparable.results for comparable in comparable_results(results)]
     summaries = [summarise(table[table["evaluator"] == "mask_variance"]) for table in tables]
@@ -187,7 +188,7 @@ def print_and_write(
 
 
 def _claims_table(rows: Sequence[claim_rendering.ClaimRow]) -> str:
-    """Return the table of the claims that were tested, with a line for each study."""
+    """Return the table of tested claims, with a line for each study."""
     head = ("claim", "printed", "study", "measured", "n", "difference", "95 %", "verdict")
     cells = [
         (

@@ -26,9 +26,9 @@ from sdd_eval.report.tables.results import tidy
 from sdd_eval.store import run_paths, write_bytes, write_text
 from sdd_eval.studies import StudyRecord, read_study_record
 
-#: Methods of the paper, in its order; other installed methods follow.
+#: Methods of the paper, in its order, followed by other installed methods.
 PAPER_METHODS = ("ce", "ls", "dropout", "cs_kd", "ddgsd", "byot", "dml")
-#: Largest relative error of autograd to Lemma 1's closed form, in float64.
+#: Largest relative error of autograd with respect to Lemma 1's closed form, in float64.
 TOLERANCE = 1e-10
 
 
@@ -36,16 +36,16 @@ TOLERANCE = 1e-10
 class Flags:
     """Compare measured numbers with the tables of the paper.
 
-    `sdd-eval paper claims` measures what its text claims, `sdd-eval paper figure-1` draws its
+    `sdd-eval paper claims` checks the claims in its text; `sdd-eval paper figure-1` draws its
     Figure 1.
     """
 
     study: Studies = ()
     """Names of studies; default: all except small ones."""
     tables: tuple[int, ...] = ()
-    """Tables of the paper, 1 to 14; default: those that the studies reproduce."""
+    """Tables of the paper (1 to 14); default: those that the studies reproduce."""
     complete: bool = False
-    """Exit with 1 if a number of these tables was not measured."""
+    """Exit with code 1 if a number in these tables was not measured."""
     storage: Reports = field(default_factory=Reports)
     compute: Threads = field(default_factory=Threads)
 
@@ -77,7 +77,7 @@ class _Part:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Print each table and write it as CSV and LaTeX, or call one of the other two commands."""
+    """Print each table and write it as CSV and LaTeX, or call one of the two subcommands."""
     if arguments and arguments[0] == "claims":
         return run_claims(arguments[1:])
     if arguments and arguments[0] == "figure-1":
@@ -92,7 +92,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _parts(flags: Flags) -> list[_Part]:
-    """Return each small study by itself, and all others together."""
+    """Return each small study separately, and all others together."""
     wrong = [number for number in flags.tables if not 1 <= number <= 14]
     if wrong:
         raise InputError(f"--tables has {wrong[0]}; the paper has tables 1 to 14")
@@ -111,7 +111,7 @@ def _parts(flags: Flags) -> list[_Part]:
 
 
 def _print_tables(part: _Part) -> list[str]:
-    """Print and write the tables of a part; return the table of each empty cell."""
+    """Print and write the tables of a part; return, for each empty cell, its table."""
     numbers = [number for number in paper_numbers() if number.table in part.tables]
     folders = [folder for folder in part.folders if run_paths(folder)]
     runs = read_runs(folders).runs if folders else ()
@@ -158,7 +158,7 @@ def _table(of_table: Sequence[rendering.Cell]) -> str:
 
 
 def _legend(of_table: Sequence[rendering.Cell]) -> Iterable[str]:
-    """Yield units, interpretation, wrong bold type and reasons against comparing."""
+    """Yield units, interpretation, incorrect bold type and reasons not to compare."""
     yield "rates in %; * best of the numbers compared; n: seeds; Δ: measured − paper"
     for number in dict.fromkeys(cell.comparison.number.table for cell in of_table):
         if number in rendering.INTERPRETATIONS:
@@ -189,7 +189,7 @@ def _draw_figure_1(arguments: Sequence[str]) -> int:
 
 
 def run_proposition(arguments: Sequence[str]) -> int:
-    """Check both, write the page and print the result; return 1 if one does not hold."""
+    """Check both, write the page and print the result; return 1 if either does not hold."""
     flags = parse(PropositionFlags, arguments, "proposition")
     set_threads(flags.compute.threads)
     proposition, lemma = check_proposition(), training.check_lemma_1()

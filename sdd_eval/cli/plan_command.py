@@ -1,4 +1,4 @@
-"""`sdd-eval plan STUDY`: how many seeds or images would show a difference."""
+"""`sdd-eval plan STUDY`: how many seeds or images would reveal a difference."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Flags:
-    """Print how many seeds or images would show a difference, from a study's comparisons."""
+    """Print how many seeds or images would reveal a difference, based on a study's comparisons."""
 
     study: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="STUDY")] = "default"
     """Name of the study."""
     difference: str = ""
-    """Size of the difference, as 0.005 or 0.5%; default: the one that was observed."""
+    """Size of the difference, such as 0.005 or 0.5%; default: the observed one."""
     metrics: tuple[str, ...] = ()
-    """Metrics to plan for; default: all that summarise a network."""
+    """Metrics to plan for; default: all metrics that summarise a network."""
     power: float = 0.8
-    """Probability with which a true difference of this size is to be detected."""
+    """Statistical power: probability of detecting a true difference of this size."""
     storage: Reports = field(default_factory=Reports)
     compute: Threads = field(default_factory=Threads)
 
@@ -62,7 +62,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _change(text: str) -> float | None:
-    """Return the size of a difference."""
+    """Parse the size of a difference."""
     try:
         value = float(text.rstrip("% ")) / (100 if "%" in text else 1) if text else None
     except ValueError:

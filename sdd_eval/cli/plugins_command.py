@@ -13,11 +13,11 @@ from sdd_eval.errors import InputError
 
 @dataclass(frozen=True)
 class Flags:
-    """List the installed plugins and whether they import."""
+    """List the installed plugins and whether they can be imported."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """List the plugins of every group; return 1 if one fails to import."""
+    """List the plugins of every group; return 1 if one cannot be imported."""
     parse(Flags, arguments, "plugins")
     rows, broken = [], False
     for group in plugins.GROUPS:

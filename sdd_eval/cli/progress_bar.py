@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar on a terminal, elsewhere a line from time to time."""
+"""Progress on standard error: a bar on a terminal, otherwise a line from time to time."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from sdd_eval.cli.verbosity import LOGGER, is_quiet
 if TYPE_CHECKING:
     from typing_extensions import Never, Self
 
-#: Seconds between two lines if standard error is not a terminal.
+#: Seconds between lines if standard error is not a terminal.
 LINE_INTERVAL = 30.0
-#: Seconds between two drawings of a bar.
+#: Seconds between redraws of a bar.
 DRAW_INTERVAL = 0.1
-#: How much of its expected time a job is shown to have done at most before it ends.
+#: Maximum fraction of its expected time that a job is shown to have completed before it ends.
 MOST = 0.95
-#: Seconds that count as if all had gone as expected, so that the first ones decide little.
+#: Seconds assumed to have gone as expected, so that the first measurements have little weight.
 EXPECTED = 10.0
 
 
@@ -37,14 +37,14 @@ class LogHandler(logging.Handler):
 
 
 class Bar(contextlib.AbstractContextManager["Bar"]):
-    """A bar for one task after the other, timed from the first advance on; the context closes it.
+    """A bar for consecutive tasks, timed from the first advance; leaving the context closes it.
 
-    That first advance may include what an earlier process has done. If standard error is not a
+    The first advance may include work done by an earlier process. If standard error is not a
     terminal, a thread prints a line from time to time, whether or not anything advances.
     """
 
     def __init__(self, prefix: str = "", unit: str = "", row: int | None = None) -> None:
-        """Set the prefix of every label, what is counted, e.g. images, and the terminal's row."""
+        """Set the prefix of every label, the counted unit, e.g. images, and the terminal row."""
         self._prefix, self._unit, self._row = prefix, unit, row
         self._label, self._done, self._total, self._note = "", 0, 0, ""
         self._begin = self._task_begin = time.monotonic()
@@ -54,7 +54,7 @@ class Bar(contextlib.AbstractContextManager["Bar"]):
         self._bar: tqdm[Never] | None = None
 
     def __enter__(self) -> Self:
-        """Begin to print lines if there is no terminal."""
+        """Start printing lines if there is no terminal."""
         if not (self._terminal or self._quiet):
             threading.Thread(target=self._print_lines, daemon=True).start()
         return self
@@ -66,14 +66,14 @@ class Bar(contextlib.AbstractContextManager["Bar"]):
         self._close()
 
     def start(self, label: str, total: int) -> None:
-        """Begin a task of `total` units."""
+        """Start a task of `total` units."""
         self._end_task()
         self._label, self._done, self._total, self._note = label, 0, total, ""
         self._first = None
         self._open()
 
     def advance(self, units: int = 1, note: str = "") -> None:
-        """Count further units."""
+        """Count additional units."""
         self._done += units
         self._note = note
         if self._first is None:
@@ -83,7 +83,7 @@ class Bar(contextlib.AbstractContextManager["Bar"]):
             self._update(units)
 
     def line(self) -> str:
-        """Return the task with its position, speed and remaining time in words."""
+        """Describe the task with its position, speed and remaining time."""
         now = time.monotonic()
         if not self._label:
             return f"{self._prefix}running for {tqdm.format_interval(now - self._begin)}"
@@ -96,7 +96,7 @@ class Bar(contextlib.AbstractContextManager["Bar"]):
         return f"{line} {self._note}".rstrip()
 
     def _end_task(self) -> None:
-        """Log how long the task took, if there is one."""
+        """Log how long the current task took, if there is one."""
         now = time.monotonic()
         if self._label:
             LOGGER.info("%s%s: %.1f s", self._prefix, self._label, now - self._task_begin)
@@ -134,10 +134,10 @@ class Bar(contextlib.AbstractContextManager["Bar"]):
 
 
 class Overall(Bar):
-    """One bar over many jobs: the running job, its progress, and the remaining time of all."""
+    """One bar for many jobs: the running job, its progress, and the total remaining time."""
 
     def __init__(self, seconds: float, jobs: int) -> None:
-        """Set the expected time of all jobs, in which the bar is scaled, and their number."""
+        """Set the expected total time, which scales the bar, and the number of jobs."""
         super().__init__()
         self._seconds, self._start = seconds, self._begin
         self._jobs, self._ended, self._reached = jobs, 0, 0.0
@@ -156,7 +156,7 @@ class Overall(Bar):
 
     @contextlib.contextmanager
     def job(self, label: str, seconds: float, one_piece: bool = False) -> Iterator[None]:
-        """Enter a job with its expected time, by which the bar moves, or by its only task."""
+        """Enter a job; the bar moves by its expected time, or by its only task."""
         self._begin = time.monotonic()
         self._job_start, self._job_seconds, self._one_piece = self._reached, seconds, one_piece
         self._describe(label)
@@ -164,14 +164,14 @@ class Overall(Bar):
         self._end(label, self._job_start + seconds, time.monotonic() - self._begin)
 
     def begin(self, label: str, seconds: float, one_piece: bool = False) -> RunningJob:
-        """Begin one of several jobs that run at the same time, on a row of its own."""
+        """Start one of several concurrent jobs on its own row."""
         row = next(row for row in itertools.count(1) if row not in self._running)
         self._running[row] = RunningJob(self, label, seconds, one_piece, row)
         self._open()
         return self._running[row]
 
     def line(self) -> str:
-        """Return the line of the job, or of each if several run at the same time."""
+        """Return the line of the job, or of each job if several run concurrently."""
         lines = [job.line() for job in self._running.values()]
         return "\n".join(f"{self._prefix}{line}" for line in lines) or super().line()
 
@@ -182,14 +182,14 @@ class Overall(Bar):
         super().__exit__(*exception)
 
     def ended(self, job: RunningJob, took: float | None) -> None:
-        """Take one of several jobs off the screen, and count it as ended if it ran."""
+        """Remove one of several jobs from the screen, and count it as finished if it ran."""
         self._running = {row: other for row, other in self._running.items() if other is not job}
         job.__exit__()
         if took is not None:
             self._end(job.name, self._reached + job.left, took)
 
     def moved(self, seconds: float) -> None:
-        """Count a part of the expected time of one of several jobs as done."""
+        """Count part of the expected time of one of several jobs as done."""
         self._move(self._reached + seconds)
 
     def over(self, label: str, seconds: float, took: float) -> None:
@@ -208,7 +208,7 @@ class Overall(Bar):
         self._describe("")
 
     def _describe(self, job: str) -> None:
-        """Begin a job, or wait for one that runs elsewhere."""
+        """Start a job, or wait for one that runs elsewhere."""
         number = f"[{min(self._ended + 1, self._jobs)}/{self._jobs}]"
         self._prefix, self._label = f"{number} {job}{' · ' if job else ''}", ""
         self._drawn = -DRAW_INTERVAL
@@ -229,7 +229,7 @@ class Overall(Bar):
             self._drawn = now
 
     def _left(self, now: float) -> str:
-        """Return the expected time of what remains, scaled by how long the rest has taken."""
+        """Return the expected remaining time, scaled by how long the completed part has taken."""
         scale = (now - self._start + EXPECTED) / (self._reached + EXPECTED)
         return str(tqdm.format_interval(max(0.0, self._seconds - self._reached) * scale))
 
@@ -237,30 +237,30 @@ class Overall(Bar):
         self._open()
 
     def _move(self, seconds: float) -> None:
-        """Move the bar to a position, never back."""
+        """Move the bar to a position, never backwards."""
         assert self._bar is not None
         self._bar.update(max(0.0, seconds - self._reached))
         self._reached = max(self._reached, seconds)
 
 
 class RunningJob(Bar):
-    """The bar of one of several jobs that run at the same time."""
+    """The bar of one of several concurrent jobs."""
 
     def __init__(
         self, overall: Overall, name: str, seconds: float, one_piece: bool, row: int
     ) -> None:
-        """Set the bar of all jobs, the job with its expected time, and its row."""
+        """Set the bar of all jobs, the job and its expected time, and its row."""
         super().__init__(f"{name} · ", row=row)
         self.name, self.left = name, seconds
         self._overall, self._seconds = overall, seconds if one_piece else 0.0
 
     def advance(self, units: int = 1, note: str = "") -> None:
-        """Count further units; a job of a single task moves the bar of all jobs, too."""
+        """Count additional units; a job with a single task also moves the bar of all jobs."""
         super().advance(units, note)
         done = min(self._seconds * units / max(1, self._total), self.left)
         self.left -= done
         self._overall.moved(done)
 
     def end(self, took: float | None) -> None:
-        """Count the job as ended after so many seconds; None if it did not run."""
+        """Count the job as finished after this many seconds; None if it did not run."""
         self._overall.ended(self, took)

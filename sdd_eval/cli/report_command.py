@@ -1,4 +1,4 @@
-"""`sdd-eval report [STUDY…]`: one page, CSV files and figures from the runs of a study."""
+"""`sdd-eval report [STUDY…]`: an HTML page, CSV files and figures from the runs of a study."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Flags:
     style: Path | None = None
     """Widths and fonts: `cvpr`, `icml`, `neurips`, `plain`, or a matplotlib style file."""
     columns: tuple[str, ...] = ()
-    """Metrics and methods that the LaTeX tables show, in this order; default: all."""
+    """Metrics and methods shown in the LaTeX tables, in this order; default: all."""
     images: bool = True
     """Show pictures of test images: mistakes, accepted outliers, corruptions and attacks."""
     storage: Reports = field(default_factory=Reports)

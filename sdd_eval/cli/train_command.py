@@ -1,4 +1,4 @@
-"""`sdd-eval train` and `sdd-eval train-detector`: the fields of a recipe are the flags."""
+"""`sdd-eval train` and `sdd-eval train-detector`, whose flags are the fields of a recipe."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sdd_eval.training.recipe import validated
 from sdd_eval.training_options import TrainingOptions
 from sdd_eval.validation import FROM_0, bounded
 
-#: How many processes may load images.
+#: Maximum number of processes that load images.
 WORKERS = FROM_0.at_most(1024, "more processes than processor cores only wait for each other")
 
 
@@ -33,8 +33,8 @@ class TrainingCompute(Compute):
     """Where to compute."""
 
     workers: int | None = bounded(None, WORKERS)
-    """Processes that decode and augment photographs; default: one
-    per thread; none with one thread."""
+    """Number of processes that decode and augment photographs; default: one per thread, or none
+    with a single thread."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Storage(Inputs):
 
     name: str | None = None
     """Name of the checkpoint; default: DATASET-ARCH-METHOD[-sddλ]-seedN, with settings that differ
-    from the defaults before the seed, e.g. -validation5000; of a detector:
+    from their defaults before the seed, e.g. -validation5000; for a detector:
     DATASET-fasterrcnn-Nepochs-BACKBONE."""
     overwrite: bool = False
-    """Replace a checkpoint of this name that was trained with another recipe."""
+    """Replace an existing checkpoint with this name that was trained with another recipe."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ class FurtherFlags(TrainingOptions):
 
 @dataclass(frozen=True)
 class DetectorRecipeFlags(DetectorRecipe):
-    """How to fine-tune; the defaults are torchvision's reference with Detectron's 1× schedule."""
+    """How to fine-tune; defaults: torchvision's reference with Detectron's 1× schedule."""
 
     backbone: Annotated[str, tyro.conf.arg(name="from", metavar="CHECKPOINT")] = ""
-    """Checkpoint of the classifier that becomes the backbone: its folder or its name."""
+    """Checkpoint (folder or name) of the classifier that becomes the backbone."""
     backbone_sha256: tyro.conf.Suppress[str] = ""
     schedule: Literal["half", "full"] | None = None
-    """half: 0.5×, 7 epochs; full: 1×, 12 epochs; instead of --epochs."""
+    """half: 0.5×, 7 epochs; full: 1×, 12 epochs; use instead of --epochs."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class DetectorFlags:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Train one checkpoint, or resume one that was interrupted."""
+    """Train one checkpoint, or resume an interrupted one."""
     with _only_first_process_reports():
         name = _method_name(arguments)
         method = plugins.load("methods", name)
@@ -102,7 +102,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def run_detector(arguments: Sequence[str]) -> int:
-    """Train one detector, or resume one that was interrupted."""
+    """Train one detector, or resume an interrupted one."""
     flags = parse(DetectorFlags, arguments, "train-detector")
     if not flags.recipe.backbone:
         raise InputError("--from is missing; use: sdd-eval train-detector --from CHECKPOINT")
@@ -138,7 +138,7 @@ def _print_result(card: Card, storage: Storage) -> None:
 
 @contextlib.contextmanager
 def _only_first_process_reports() -> Iterator[None]:
-    """Let the first of several processes report what is wrong with the command."""
+    """Let only the first of several processes report what is wrong with the command."""
     try:
         yield
     except InputError as error:
@@ -148,7 +148,7 @@ def _only_first_process_reports() -> Iterator[None]:
 
 
 def _method_name(arguments: Sequence[str]) -> str:
-    """Return the value of --method, which decides which other flags there are."""
+    """Return the value of --method, which determines the other flags."""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if argument == "--method":
             return following.replace("-", "_")
@@ -170,7 +170,7 @@ def _refuse_options_of_others(name: str, arguments: Sequence[str]) -> None:
 
 
 def _options(name: str) -> list[str]:
-    """Return the flags of a method's settings; none of a plugin that cannot be imported."""
+    """Return the flags of a method's settings; none for a plugin that cannot be imported."""
     try:
         method = plugins.load("methods", name)
     except InputError:
@@ -179,7 +179,7 @@ def _options(name: str) -> list[str]:
 
 
 def _flags(method: Any) -> type[Any]:
-    """Return a dataclass of the flags of `train`, the method's settings among them.
+    """Return a dataclass of the flags of `train`, including the method's settings.
 
     Raise InputError if a setting has the name of another flag.
     """
@@ -212,7 +212,7 @@ def _recipe(flags: Any) -> Recipe:
 
 
 def _detector_recipe(flags: DetectorRecipeFlags) -> DetectorRecipe:
-    """Return the recipe with its schedule as a number of epochs."""
+    """Return the recipe with its schedule converted to a number of epochs."""
     values = {f.name: getattr(flags, f.name) for f in dataclasses.fields(DetectorRecipe)}
     if flags.schedule is not None:
         epochs = SCHEDULES[flags.schedule]

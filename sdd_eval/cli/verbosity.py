@@ -1,6 +1,6 @@
-"""How much a command prints: only its result with --quiet, also how it came about with --verbose.
+"""How much a command prints: only its result with --quiet, also details with --verbose.
 
-The package's logger has the level: what the package logs is printed with --verbose.
+The level is that of the package's logger, whose messages are printed with --verbose.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ class Verbosity:
     """What to print."""
 
     quiet: bool = False
-    """Print nothing but errors and the result: its path, or what --json prints."""
+    """Print only errors and the result: its path, or the output of --json."""
     verbose: bool = False
-    """Also print, on standard error, versions of the software, how long each step took, protocols,
-    and what is reused from stored runs and the cache."""
+    """Also print software versions, the time of each step, protocols, and what is reused from
+    stored runs and the cache, on standard error."""
 
 
 def set_verbosity(flags: Any) -> None:
-    """Print as much as the group of flags says that is a `Verbosity`, or the default without one.
+    """Apply the `Verbosity` among the groups of flags, or the default if there is none.
 
-    Raise InputError for both flags at once.
+    Raise InputError if both flags are set.
     """
     groups = (getattr(flags, field.name) for field in dataclasses.fields(flags))
     chosen = next((group for group in groups if isinstance(group, Verbosity)), Verbosity())

@@ -1,4 +1,4 @@
-"""`sdd-eval verify FOLDER…`: whether a report follows from its runs."""
+"""`sdd-eval verify FOLDER…`: check that a report follows from its runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Flags:
     folder: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FOLDER…")] = ()
     """Folders of studies, with their runs; nothing in them is changed."""
     all: bool = False
-    """Also list the runs whose numbers hold."""
+    """Also list the runs whose numbers are confirmed."""
     storage: Inputs = field(default_factory=Inputs)
     compute: Threads = field(default_factory=Threads)
 

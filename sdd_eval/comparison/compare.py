@@ -1,4 +1,4 @@
-"""Compare checkpoints of a study: over seeds where both sides have several, else pair by pair."""
+"""Compare checkpoints of a study: over seeds if both sides have several, else pair by pair."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def compare(
     test: McNemarVariant = "mid-p",
     progress: Progress | None = None,
 ) -> ComparisonSet:
-    """Compare the first checkpoint, with its other seeds among those named, with all others.
+    """Compare the first checkpoint, along with its other seeds among those named, to all others.
 
-    Checkpoints that are seeds of one recipe form a group. Two groups of at least two seeds are
-    compared over seeds, others network by network. The Holm–Bonferroni adjustment is over all
-    comparisons together. Raise InputError for fewer than two checkpoints, one that is named twice,
-    or one without runs.
+    Checkpoints that are seeds of one recipe form a group. Two groups with at least two seeds each
+    are compared over seeds, others network by network. The Holm–Bonferroni adjustment covers all
+    comparisons together. Raise InputError for fewer than two checkpoints, a repeated checkpoint, or
+    one without runs.
     """
     if len(checkpoints) < 2 or len(set(checkpoints)) < len(checkpoints):
         raise InputError("name a base and at least one other checkpoint, each once")
@@ -53,10 +53,10 @@ def compare(
 def compare_planned(
     study: Path, *, test: McNemarVariant = "mid-p", progress: Progress | None = None
 ) -> ComparisonSet:
-    """Compare all pairs of the study file, adjusting p-values over all of them together.
+    """Compare all pairs in the study file, adjusting p-values over all of them together.
 
-    Checkpoints without runs, as after a failed training, are omitted and listed in `without`. Raise
-    InputError if the study file defines no pair, or no pair has runs on both sides.
+    Checkpoints without runs, e.g. after a failed training, are omitted and listed in `without`.
+    Raise InputError if the study file defines no pairs, or no pair has runs on both sides.
     """
     sides, without = planned_sides(study)
     if not sides and not without:
@@ -83,7 +83,7 @@ def planned_sides(study: Path) -> tuple[list[Sides], list[str]]:
 
 
 def planned_is_current(study: Path) -> bool:
-    """Whether the planned comparison is stored and of the present runs."""
+    """Whether the planned comparison is stored and matches the current runs."""
     sides, without = planned_sides(study)
     comparisons, _ = load_comparisons(study)
     return any(
@@ -112,7 +112,7 @@ def _compare_all(
     test: McNemarVariant,
     progress: Progress | None,
 ) -> ComparisonSet:
-    """Compare each pair unless it is stored, and store all of them as one comparison."""
+    """Compare each pair that is not yet stored, and store all of them as one comparison."""
     families = study_families(study)
     runs: dict[str, tuple[StoredRun, ...]] = {}
     files = []
@@ -129,7 +129,7 @@ def _compare_all(
 
 
 def _sides(base: tuple[str, ...], other: tuple[str, ...]) -> list[Sides]:
-    """Return two groups as they are if both have several seeds, else all pairs of networks."""
+    """Return two groups unchanged if both have several seeds, else all pairs of networks."""
     if min(len(base), len(other)) > 1:
         return [(base, other)]
     return [((one,), (two,)) for one in base for two in other]

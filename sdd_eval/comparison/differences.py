@@ -1,9 +1,9 @@
 """Paired differences of two networks' statistics: intervals and tests on the same images.
 
-Shares of images have Tango's interval and McNemar's test. Other numbers have the interval of both
-networks' intervals by square-and-add with the correlation of the two numbers, and the paired
-permutation test; numbers without an interval in closed form have the paired bootstrap's. An
-interval includes 0 wherever the test does not reject, so that both agree.
+Shares of images use Tango's interval and McNemar's test. Other numbers use the paired permutation
+test and an interval that combines both networks' intervals by square-and-add with the correlation
+of the two numbers; numbers without a closed-form interval use the paired bootstrap. An interval
+includes 0 whenever the test does not reject, so that both agree.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from sdd_eval.statistics.statistic import Statistic
 from sdd_eval.statistics.sums import paired_replicates, permutation_p_values
 
 McNemarVariant = Literal["mid-p", "exact"]
-#: Resamples of a bootstrap interval, and of the correlation of two numbers.
+#: Number of resamples for a bootstrap interval, and for the correlation of two numbers.
 RESAMPLES, CORRELATION_RESAMPLES = 1000, 200
-#: Rounding error of the ends of an interval.
+#: Rounding error in the ends of an interval.
 ROUNDING = 1e-12
 
 
@@ -46,9 +46,9 @@ def paired_differences(
     permutations: Sequence[int],
     test: McNemarVariant = "mid-p",
 ) -> list[list[PairedDifference]]:
-    """Return the differences of each row of each pair of two networks' statistics.
+    """Return the differences for each row of each pair of two networks' statistics.
 
-    `permutations` is the largest number of permutations of each pair.
+    `permutations` is the maximum number of permutations for each pair.
     """
     replicates = _replicates(pairs)
     return [
@@ -74,7 +74,7 @@ def _replicates(
 
 
 def _resamples(statistic: Statistic) -> int:
-    """Return the number of bootstrap resamples that a pair of such statistics needs."""
+    """Return the number of bootstrap resamples needed for a pair of such statistics."""
     if statistic.flags is not None:
         return 0
     if statistic.bounds is None:
@@ -131,7 +131,7 @@ def _ends(
     if not (isinstance(one, Bounds) and isinstance(two, Bounds)):
         return None
     bounds = difference(one, two, _correlation(first, second, row, replicates))
-    if bounds.high - bounds.low <= ROUNDING:  # no image tells the networks apart, another one may
+    if bounds.high - bounds.low <= ROUNDING:  # no image distinguishes the networks, but others may
         bounds = difference(one, two, 1 - 1 / float(np.sum(first.images)))
     return max(bounds.low, -widest), min(bounds.high, widest)
 
@@ -139,7 +139,7 @@ def _ends(
 def _correlation(
     first: Statistic, second: Statistic, row: int, replicates: tuple[Floats, Floats] | None
 ) -> float:
-    """Return the correlation of two networks' numbers under new images, at least 0."""
+    """Return the correlation of two networks' numbers for new images, at least 0."""
     if replicates is None:
         if first.influence is None or second.influence is None:
             return 0.0

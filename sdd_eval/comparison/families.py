@@ -15,9 +15,9 @@ from sdd_eval.statistics.hypothesis_tests import holm_bonferroni
 
 Families = Mapping[str, tuple[str, ...]]
 
-#: The family of measurements that summarise a network; other families contain single cells.
+#: The family of measurements that summarise a network; other families contain individual cells.
 HEADLINE = "headline"
-#: Default families, used where the study file does not define them.
+#: Default families, used if the study file does not define them.
 DEFAULT: Families = {
     HEADLINE: (
         *("accuracy.accuracy", "calibration.ece", "fgsm.fgsm_accuracy", "corruption.mca"),
@@ -28,8 +28,8 @@ DEFAULT: Families = {
         *("ood.auroc", "ood.fpr_at_95_tpr"),
     ),
 }
-#: Axes on which only values with these prefixes summarise a network. The origin of other frost
-#: images is appended to the mean over the 15 corruptions.
+#: Axes on which only values with these prefixes summarise a network. For other frost images, their
+#: origin is appended to the mean over the 15 corruptions.
 _SUMMARY = {
     "corruption": ("mean of 15",),
     "outliers": ("average",),
@@ -46,7 +46,8 @@ _FITTED_TEMPERATURES = ("fitted", "cross-fitted", "validation")
 def study_families(study: Path) -> dict[str, tuple[str, ...]]:
     """Return the families of a study: the default ones, overridden by those of its file.
 
-    The default headline family also has the metrics that evaluators of other packages register.
+    The default headline family also includes the metrics registered by evaluators of other
+    packages.
     """
     others = [f"{name}.{one.name}" for name, metrics in registered().items() for one in metrics]
     headline = (*DEFAULT[HEADLINE], *others)
@@ -66,9 +67,9 @@ def _defined_families(study: Path) -> dict[str, tuple[str, ...]]:
 
 
 def unmatched_selectors(study: Path, pairs: Sequence[PairComparison]) -> list[str]:
-    """Return a line for each selector and family of the study file that gets no compared number.
+    """Return a line for each selector and family in the study file without compared numbers.
 
-    A misspelt metric would otherwise be missing from its family unnoticed.
+    Otherwise, it would go unnoticed that a misspelt metric is missing from its family.
     """
     rows = [row for pair in pairs for row in pair.rows]
     metrics, filled = {(row.evaluator, row.metric) for row in rows}, {row.family for row in rows}
@@ -110,8 +111,8 @@ def family_of(
     """Return the family of a measurement; empty if it has none.
 
     A selector is EVALUATOR or EVALUATOR.METRIC. Summarising measurements can only be in the
-    headline family; cells, single corruptions and OOD sets only in others. Cells of a grid are in
-    no family: one detector is tried many times, and the predefined setting would pay for it.
+    headline family, and cells, single corruptions and OOD sets only in others. Cells of a grid are
+    in no family, because trying one detector many times would penalise the predefined setting.
     """
     if "grid" in at:
         return ""
@@ -124,9 +125,9 @@ def family_of(
 
 
 def _matches(selector: str, evaluator: str, metric: str) -> bool:
-    """Whether a selector matches a metric; that of mCA matches mCA with other frost images too.
+    """Whether a selector matches a metric; that of mCA also matches mCA with other frost images.
 
-    The name of an evaluator of another package may have dots.
+    The names of evaluators from other packages may contain dots.
 
     >>> _matches("my.speed.lead", "my.speed", "lead"), _matches("my.speed", "my.speed", "lead")
     (True, True)
@@ -149,7 +150,7 @@ def family_sizes(rows: Sequence[MetricDifference]) -> dict[str, int]:
 def adjust_rows(rows: Sequence[MetricDifference]) -> list[MetricDifference]:
     """Return rows with Holm–Bonferroni adjusted p-values and the size of their family.
 
-    Pass all rows that are compared, whichever are shown: omitted rows would make a family smaller.
+    Pass all compared rows, including those not shown: omitting rows would make a family smaller.
     """
     adjusted_rows = list(rows)
     for name, size in family_sizes(rows).items():

@@ -36,12 +36,12 @@ class Condition:
 
     Attributes:
         text: the condition as it was given.
-        evaluator, metric: whose number it is about.
-        at: values of axes that the number has, as text.
+        evaluator, metric: evaluator and metric of the number.
+        at: values of the number's axes, as text.
         operator: "<", "<=", ">" or ">=".
-        threshold: the number that the value, or with `relative` its difference to the base's, is
-            compared with.
-        relative: whether the condition is about the difference to the base.
+        threshold: the threshold for the value or, with `relative`, for its difference from the
+            base's.
+        relative: whether the condition applies to the difference from the base.
     """
 
     text: str
@@ -59,18 +59,18 @@ class GateResult:
 
     Attributes:
         condition: the condition as it was given.
-        side: the checkpoints that it is about.
+        side: the checkpoints that it applies to.
         decision: "fail" if the whole interval satisfies the condition, "pass" if none of it does.
-        value: the number, or with `relative` its difference to the base's.
-        low, high: its 95 % interval; None without one.
-        threshold: the number that it is compared with.
+        value: the number or, with `relative`, its difference from the base's.
+        low, high: its 95 % interval; None if there is none.
+        threshold: the threshold that it is compared with.
         relative: whether `value` is a difference.
         reason: why there is no interval; empty if there is one.
-        unit: what the interval is over, "images" or "seeds".
-        n: how many of them there are.
-        needed: about how many would decide an undecided condition if the value stayed as it is;
-            None if it is decided, or no number would.
-        outcome: the decision, or what an undecided condition counts as.
+        unit: the sample unit of the interval, "images" or "seeds".
+        n: the number of these units.
+        needed: approximately how many would decide an undecided condition if the value stayed the
+            same; None if it is decided, or no number would decide it.
+        outcome: the decision, or the outcome assigned to an undecided condition.
     """
 
     condition: str
@@ -89,7 +89,7 @@ class GateResult:
 
 
 def parse_condition(text: str) -> Condition:
-    """Read a condition; raise InputError, with the grammar, if it is none.
+    """Parse a condition; raise InputError with the grammar if it is invalid.
 
     >>> parse_condition("accuracy.accuracy < 90%").threshold
     0.9
@@ -127,12 +127,13 @@ def judge(
 ) -> GateResult:
     """Decide a condition for the second side of a comparison.
 
-    `runs` are those of each checkpoint of that side; an undecided condition counts as `undecided`.
-    A difference is decided by its paired interval, or over seeds by Welch's; a value by its own
-    interval, or Student's over seeds.
+    `runs` holds the runs of each checkpoint of that side; an undecided condition counts as
+    `undecided`. A difference is decided by its paired interval, or by Welch's over seeds; a value
+    by its own interval, or by Student's over seeds.
 
     Raises:
-        InputError: the number was not measured on both sides or not alike, or several numbers fit.
+        InputError: the number was not measured on both sides or not in the same way, or several
+            numbers match.
     """
     row = _row(condition, pair)
     seeds = len(pair.others) > 1
@@ -161,7 +162,7 @@ def judge(
 
 
 def _row(condition: Condition, pair: PairComparison) -> MetricDifference:
-    """Return the compared number that a condition is about."""
+    """Return the compared number that a condition applies to."""
     rows = [row for row in pair.rows if row.evaluator == condition.evaluator]
     if not rows:
         apart = [line for line in pair.apart if line.startswith(f"{condition.evaluator} on ")]
@@ -192,7 +193,7 @@ def _fits(wanted: Mapping[str, str], at: Mapping[str, object]) -> bool:
 
 
 def _choices(rows: Sequence[MetricDifference], axes: Sequence[str]) -> str:
-    """Return the values that rows have on these axes, as conditions write them."""
+    """Return the values that rows have on these axes, in the notation of conditions."""
     choices = dict.fromkeys(
         ", ".join(f"{axis}={row.at[axis]}" for axis in axes if axis in row.at) for row in rows
     )
@@ -202,7 +203,7 @@ def _choices(rows: Sequence[MetricDifference], axes: Sequence[str]) -> str:
 def _own_interval(
     condition: Condition, row: MetricDifference, runs: Sequence[Sequence[StoredRun]]
 ) -> tuple[float, float | None, float | None, str]:
-    """Return the value of the second side, its interval, and why there is none."""
+    """Return the value of the second side, its interval, and the reason if there is none."""
     measured = [
         number for stored in runs for number in [measurement_of(row, stored)] if number is not None
     ]

@@ -1,4 +1,4 @@
-"""Which runs of two networks are comparable, and why others are not."""
+"""Determine which runs of two networks are comparable, and why others are not."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ NOT_EVALUATED = ("history",)
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run and the path of its file, or of that of the run it is derived from."""
+    """A run and the path of its file, or of the file of the run it is derived from."""
 
     path: Path
     run: Run
 
 
 def load_runs(study: Path, checkpoint: str) -> tuple[StoredRun, ...]:
-    """Read the runs of a checkpoint's newest weights, sorted by file name; InputError without any.
+    """Read the runs of a checkpoint's newest weights, sorted by file name; InputError if none.
 
-    A run on a subset of the images is omitted if there is one on all of them. Accuracy that was not
-    measured is derived from stored logits, as a run with the path of the one that has them.
+    A run on a subset of the images is omitted if there is one on all images. Accuracy that was not
+    measured is derived from stored logits, as a run with the path of the run that stores them.
     """
     folder = study / "runs" / store.folder_name("checkpoint", checkpoint)
     stored = [
@@ -59,7 +59,7 @@ def _request(run: Run) -> tuple[str, str, str]:
 
 
 def has_runs(study: Path, checkpoint: str) -> bool:
-    """Whether a study has evaluated a checkpoint."""
+    """Whether a study contains evaluations of a checkpoint."""
     names = [path.name for path in (study / "runs" / checkpoint).glob("*.json")]
     return any(not name.startswith(NOT_EVALUATED) for name in names)
 
@@ -73,7 +73,7 @@ def match_runs(
 ) -> tuple[list[tuple[StoredRun, StoredRun]], list[str]]:
     """Return pairs of comparable runs, and a line with the reason for each unmatched run.
 
-    If several runs match, the newest is taken.
+    If several runs match, the newest is used.
     """
     pairs, unmatched = [], []
     for one in base:
@@ -115,7 +115,7 @@ def run_differences(base: Run, other: Run) -> list[str]:
     """Return the differences that make two runs of an evaluator incomparable; empty if none.
 
     Comparable runs share evaluator version, images and their content, subset, settings that affect
-    the network's outputs, and standardisation; otherwise a difference would not be one of the
+    the network's outputs, and standardisation; otherwise, a difference would not be due to the
     networks alone.
     """
     values = [
@@ -143,7 +143,7 @@ def _model_value(run: Run, name: str) -> Any:
 
 
 def _setting_differences(base: Run, other: Run) -> Iterator[str]:
-    """Yield the settings that affect the network's outputs and differ."""
+    """Yield the differing settings that affect the network's outputs."""
     for name in sorted({*base.settings, *other.settings} - scoring_settings(base.evaluator)):
         one, two = base.settings.get(name), other.settings.get(name)
         empty = one in (None, "") and two in (None, "")  # older runs may lack the setting
@@ -161,7 +161,7 @@ def scoring_settings(evaluator: str) -> set[str]:
 
 
 def _content_differences(base: Run, other: Run) -> Iterator[str]:
-    """Yield the further data sets, of OOD or corrupted images, whose content differs."""
+    """Yield the additional data sets, of OOD or corrupted images, whose content differs."""
     one, two = _fingerprints(base), _fingerprints(other)
     for name in sorted({*one, *two}):
         if one.get(name) != two.get(name):
@@ -169,7 +169,7 @@ def _content_differences(base: Run, other: Run) -> Iterator[str]:
 
 
 def _fingerprints(run: Run) -> dict[str, Any]:
-    """Return the fingerprint of each data set but the network's training set, which seeds split."""
+    """Return the fingerprint of each data set except the network's training set, split by seed."""
     sets = run.provenance.data.items()
     return {name: facts.fingerprint for name, facts in sets if not facts.own}
 

@@ -21,14 +21,14 @@ from sdd_eval.statistics.sums import EXCEEDANCES
 
 #: What the intervals and tests of two networks generalise to.
 MEANING = "these two networks, new images"
-#: Tolerance, relative and absolute, for errors by ranks of equally many images and by float32.
+#: Relative and absolute tolerance for errors due to ranks of equally many images and float32.
 TOLERANCE = 2e-3
 
 #: Rows without their tests, and their measurements.
 Rows = Sequence[tuple[MetricDifference, Measurement]]
-#: The values of a number of each network of both sides.
+#: The values of a number for each network of both sides.
 SideValues = Sequence[Sequence[float]]
-#: The statistics of both networks, and pairs of an index of `Rows` and a row of the statistics.
+#: The statistics of both networks, and pairs of an index into `Rows` and a row of the statistics.
 StatisticPair = tuple[Statistic, Statistic, list[tuple[int, int]]]
 
 
@@ -41,11 +41,11 @@ def compare_networks(
     test: McNemarVariant = "mid-p",
     progress: Progress | None = None,
 ) -> PairComparison:
-    """Compare all measurements of two networks' comparable runs, tested on the same images.
+    """Compare all measurements in two networks' comparable runs, tested on the same images.
 
-    Shares of images have McNemar's test, other functions of sums over images the paired permutation
-    test. p-values are adjusted within this pair; the number of permutations suffices for the family
-    that all `pairs`, which are compared together, form.
+    Shares of images are tested with McNemar's test, other functions of sums over images with the
+    paired permutation test. p-values are adjusted within this pair; the number of permutations is
+    sufficient for the family formed by all `pairs` that are compared together.
     """
     progress = progress or NoProgress()
     matched, unmatched = match_runs(base, other)
@@ -74,10 +74,10 @@ def compare_networks(
 def untested_rows(
     sides: Sequence[Sequence[RunStatistics]], families: Families
 ) -> tuple[list[tuple[MetricDifference, Measurement, SideValues]], list[str]]:
-    """Return a row without a test for each measurement that all networks of both sides have.
+    """Return a row without a test for each measurement shared by all networks of both sides.
 
-    With each row come the measurement of the first network and the values of both sides, whose
-    means the row has. The second value is a line for each measurement with several protocols.
+    Each row comes with the measurement of the first network and the values of both sides, whose
+    means are in the row. The second value is a line for each measurement with several protocols.
     """
     base = sides[0][0]
     known = [
@@ -143,7 +143,7 @@ def _permutations(
 
 
 def exceedances_for(size: int) -> int:
-    """Return the exceedances that p-values near the threshold of a family rest on.
+    """Return the number of exceedances that p-values near the threshold of a family are based on.
 
     Fewer than 3 would make such a p-value arbitrary; more take minutes in a large family.
 
@@ -160,7 +160,7 @@ def _tested_rows(
     permutations: Mapping[str, int],
     test: McNemarVariant,
 ) -> list[MetricDifference]:
-    """Return the rows of a pair of runs, with tests where they can be tested."""
+    """Return the rows of a pair of runs, with tests where possible."""
     pairs = _statistic_pairs(first, second, rows)
     most = [max(permutations[rows[i][0].family] for i, _ in columns) for _, _, columns in pairs]
     results = [row for row, _ in rows]
@@ -174,7 +174,7 @@ def _tested_rows(
 def _statistic_pairs(
     first: RunStatistics, second: RunStatistics, rows: Rows
 ) -> list[StatisticPair]:
-    """Return the statistics that both runs have of the same images, with the comparison's rows."""
+    """Return the statistics on the same images that both runs have, with the comparison's rows."""
     others = {_keys(two): two for two in second.statistics}
     positions = [first.position(number) for _, number in rows]
     pairs: list[StatisticPair] = []
@@ -195,9 +195,9 @@ def _keys(statistic: Statistic) -> tuple[Key, ...]:
 def _tested(
     row: MetricDifference, one: Statistic, two: Statistic, column: int, result: PairedDifference
 ) -> MetricDifference:
-    """Return a row with its interval and test, if the statistics are the runs' measurements."""
+    """Return a row with its interval and test if the statistics match the runs' measurements."""
     values, expected = [float(side.values[column]) for side in (one, two)], [row.base, row.other]
-    # A NaN of the run is not close to any value.
+    # A NaN in the run is not close to any value.
     if not np.allclose(expected, values, rtol=TOLERANCE, atol=TOLERANCE):
         recomputed = f"{values[0]:.6g} and {values[1]:.6g}, not the runs' values"
         return replace(row, test=f"no test: the stored arrays give {recomputed}")

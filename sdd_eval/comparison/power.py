@@ -1,4 +1,4 @@
-"""How many seeds or images would show a difference of a given size."""
+"""How many seeds or images would reveal a difference of a given size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sdd_eval.comparison.store import load_comparisons
 from sdd_eval.statistics.intervals import LEVEL, normal_quantile
 from sdd_eval.statistics.seeds import required_seeds
 
-#: Probability with which a true difference is to be detected.
+#: Statistical power: probability of detecting a true difference.
 POWER = 0.8
 
 
@@ -28,10 +28,10 @@ class Requirement:
         base, others: the checkpoints of both sides.
         row: the compared number.
         change: the size of the true difference to be detected.
-        unit: what there must be more of, "seeds" (of each side) or "images".
-        n: how many there are.
-        needed: how many detect the difference with the given power; None if the study says nothing
-            about it, or no number does.
+        unit: the sample unit to increase, "seeds" (on each side) or "images".
+        n: current number of these units.
+        needed: number that detects the difference with the given power; None if it cannot be
+            determined from the study, or no number suffices.
     """
 
     base: tuple[str, ...]
@@ -46,12 +46,12 @@ class Requirement:
 def requirements(
     study: Path, change: float | None = None, *, power: float = POWER
 ) -> Iterator[Requirement]:
-    """Yield what it takes for each number that summarises a network in the stored comparisons.
+    """Yield the requirement for each number that summarises a network in the stored comparisons.
 
-    `change` is the size of the difference, by default the observed one. Over seeds, Welch's test is
-    to detect it, with the standard deviations of the study's seeds; for two networks the paired
-    interval of the study, whose half-width shrinks as 1 / sqrt(images), is to exclude 0. p-values
-    are not adjusted: in a family of several tests more are needed.
+    `change` is the size of the difference, by default the observed one. Over seeds, Welch's test
+    must detect it, given the standard deviations of the study's seeds; for two networks, the
+    study's paired interval, whose half-width shrinks as 1 / sqrt(images), must exclude 0. p-values
+    are not adjusted, so a family of several tests needs more.
     """
     for comparison in load_comparisons(study)[0]:
         for pair in comparison.pairs:
@@ -81,7 +81,7 @@ def _requirement(
 
 
 def _required_images(row: MetricDifference, change: float, power: float) -> int | None:
-    """Return the number of images with which an interval of this width detects a difference.
+    """Return the number of images at which an interval of this width detects a difference.
 
     >>> row = MetricDifference("e", "d", "m", {}, "fraction", "", 1000, 0, 0, 0, "", -0.02, 0.02)
     >>> _required_images(row, 0.01, 0.8)  # (0.02 / 1.96 · (1.96 + 0.84) / 0.01)² · 1000

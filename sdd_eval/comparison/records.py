@@ -14,16 +14,16 @@ class MetricDifference:
     """One measurement of both sides, its difference, and its test.
 
     Attributes:
-        difference: `other` minus `base`.
-        test: the test's name, or why there is none.
-        low, high: 95 % interval of the difference.
-        p: the test's p-value; None without a test.
+        difference: value of `other` minus value of `base`.
+        test: name of the test, or why there is none.
+        low, high: 95 % interval for the difference.
+        p: p-value of the test; None without a test.
         permutations: number of permutations of a permutation test.
         family: the family of hypotheses; empty outside all families.
         size: number of tests in the family.
         adjusted: Holm–Bonferroni adjusted p-value within the family.
-        detectable: over seeds, the difference detected with a power of 80 %.
-        both_low, both_high: over seeds, 95 % interval under new seeds and new images.
+        detectable: over seeds, the difference that is detected with a power of 80 %.
+        both_low, both_high: over seeds, 95 % interval for new seeds and new images.
     """
 
     evaluator: str
@@ -62,7 +62,7 @@ class PairComparison:
         base, others: checkpoints of the first and the second side.
         meaning: what the intervals and tests generalise to.
         rows: the differences.
-        apart: a line for each measurement or run that could not be compared, with the reason.
+        apart: a line, with the reason, for each measurement or run that could not be compared.
         families: the families of hypotheses by name.
         format: version of the record.
     """

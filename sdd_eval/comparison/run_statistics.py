@@ -39,18 +39,18 @@ def _text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class RunStatistics:
-    """A run and its statistics, or the problem why it has none."""
+    """A run and its statistics, or the reason why it has none."""
 
     run: Run
     statistics: tuple[Statistic, ...]
     problem: str = ""
 
     def position(self, number: Measurement) -> tuple[int, int] | None:
-        """Return the statistic and the row in it that a measurement is, if there is one."""
+        """Return the statistic that a measurement belongs to and its row there, if there is one."""
         return self._positions.get(key(number.metric, number.at))
 
     def untested_reason(self, number: Measurement) -> str:
-        """Return why networks cannot be compared by a measurement on the same images; or ""."""
+        """Return why a measurement cannot be compared on the same images, or ""."""
         position = self.position(number)
         if position is None:
             return self.problem or NOT_AMONG
@@ -66,7 +66,7 @@ class RunStatistics:
 
 
 def statistics_of(stored: StoredRun) -> RunStatistics:
-    """Return the statistics of a run, by the evaluator and the settings that made it."""
+    """Return the statistics of a run, using the evaluator and settings that produced it."""
     run = stored.run
     try:
         kind = plugins.load("evaluators", run.evaluator)
@@ -80,12 +80,12 @@ def statistics_of(stored: StoredRun) -> RunStatistics:
         return RunStatistics(run, (), str(error))
     except KeyError as error:
         return RunStatistics(run, (), f"the stored arrays lack {error}")
-    except (ValueError, IndexError, TypeError) as error:  # arrays of a damaged file
+    except (ValueError, IndexError, TypeError) as error:  # arrays from a damaged file
         return RunStatistics(run, (), f"the stored arrays do not fit the run: {one_line(error)}")
 
 
 def untested_lines(rows: Iterable[MetricDifference]) -> list[str]:
-    """Return a line with metrics, count and reason for each kind of untested measurement."""
+    """Return a line with metrics, count and reason for each kind of untested measurements."""
     metrics_of: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if row.p is None:
@@ -97,7 +97,7 @@ def untested_lines(rows: Iterable[MetricDifference]) -> list[str]:
 
 
 def _with_baseline(stored: StoredRun) -> Arrays:
-    """Return a run's arrays, joined by those of its baseline if the study has its runs."""
+    """Return a run's arrays, with those of its baseline if the study has its runs."""
     names = tuple(map(str, stored.run.settings.get("baseline") or ()))
     runs = {name: _baseline_run(stored, name) for name in names}
     known = {name: run.arrays for name, run in runs.items() if run is not None}
@@ -105,7 +105,7 @@ def _with_baseline(stored: StoredRun) -> Arrays:
 
 
 def _baseline_run(stored: StoredRun, checkpoint: str) -> Run | None:
-    """Return the newest run of a checkpoint that differs in nothing but its standardisation."""
+    """Return the newest run of a checkpoint that differs only in its standardisation."""
     folder = stored.path.parent.parent / checkpoint
     runs = []
     for _, run in readable_runs(sorted(folder.glob(f"{stored.run.evaluator}-*.json"))):

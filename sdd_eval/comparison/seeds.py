@@ -1,4 +1,4 @@
-"""Compare two groups of networks, each of several seeds of one recipe: Welch's test over seeds."""
+"""Compare two groups of networks, each with several seeds of one recipe, by Welch's test."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Replicates = Sequence[Sequence[Mapping[Key, Floats]]]
 
 
 def group_by_recipe(networks: Mapping[str, Runs]) -> list[tuple[str, ...]]:
-    """Return groups of the names of checkpoints whose recipes differ in nothing but the seed."""
+    """Group the names of checkpoints whose recipes differ only in the seed."""
     groups: dict[str, list[str]] = {}
     for name, runs in networks.items():
         recipe = runs[0].run.provenance.recipe
@@ -42,10 +42,10 @@ def compare_groups(
     *,
     progress: Progress | None = None,
 ) -> PairComparison:
-    """Compare all measurements that every network of both groups has, by Welch's test over seeds.
+    """Compare all measurements shared by every network of both groups, by Welch's test over seeds.
 
-    Statistics that are functions of sums over images also get the interval under new seeds and new
-    images. All differences get the smallest one that so many seeds detect.
+    Statistics that are functions of sums over images also get an interval for new seeds and new
+    images. All differences come with the smallest difference that this many seeds detect.
     """
     progress = progress or NoProgress()
     progress.start("comparing", len(base[0]))
@@ -72,7 +72,7 @@ def compare_groups(
 def _matching_runs(
     reference: StoredRun, networks: Sequence[Runs], unmatched: list[str]
 ) -> list[StoredRun]:
-    """Return the run of each network that matches; append to `unmatched` why others do not."""
+    """Return the matching run of each network; append to `unmatched` why others do not match."""
     matching = []
     for runs in networks:
         candidates = [one for one in runs if one.run.evaluator == reference.run.evaluator]
@@ -135,7 +135,7 @@ def _with_both_interval(
     replicates: Replicates,
     number: Key,
 ) -> MetricDifference:
-    """Add the interval under new seeds and images if all networks have replicates."""
+    """Add the interval for new seeds and images if all networks have replicates."""
     available = all(number in network for side in replicates for network in side)
     if row.p is None or not available:
         return row
@@ -145,7 +145,7 @@ def _with_both_interval(
 
 
 def _replicates(network: RunStatistics) -> dict[Key, Floats]:
-    """Return bootstrap replicates of the numbers that have an interval under new images."""
+    """Return bootstrap replicates of the numbers that have an interval for new images."""
     replicates: dict[Key, Floats] = {}
     for statistic in network.statistics:
         if statistic.make_sums is None:

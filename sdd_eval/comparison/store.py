@@ -1,4 +1,4 @@
-"""Stored comparisons of a study: each pair is computed once for the same runs.
+"""Stored comparisons of a study: each pair is computed only once for the same runs.
 
 `comparisons/pairs/FIRST--SECOND-KEY.json` holds the comparison of a pair, with p-values adjusted
 within it. `comparisons/NAME.json` lists the pairs that were compared together, and their runs;
@@ -20,7 +20,7 @@ from sdd_eval.comparison.records import PairComparison
 from sdd_eval.errors import InputError
 from sdd_eval.former_names import current_row
 
-#: Increased whenever the same runs would be compared differently.
+#: Incremented whenever the same runs would be compared differently.
 VERSION = 9
 FOLDER, PAIRS = "comparisons", "pairs"
 #: The name of the comparison that the study file defines.
@@ -29,7 +29,7 @@ PLANNED = "planned"
 
 @dataclass(frozen=True)
 class ComparisonManifest:
-    """A comparison as it is stored: its pairs' files, and the hashes of the runs they are of."""
+    """A comparison as stored: the files of its pairs, and the hashes of their runs."""
 
     name: str
     pairs: tuple[str, ...]
@@ -44,10 +44,10 @@ class ComparisonSet:
     """Pairs that were compared together.
 
     Attributes:
-        name: its name, which is that of its file.
+        name: its name, which is also the file name.
         pairs: the comparisons.
         without: a line for each part of the study file that could not be compared.
-        outdated: why it does not match the study's present runs; empty if it does.
+        outdated: why it does not match the study's current runs; empty if it does.
     """
 
     name: str
@@ -72,7 +72,7 @@ def cached_pair(
     options: tuple[Families, int, str],
     compare: Callable[[], PairComparison],
 ) -> str:
-    """Return the file name of the comparison of these runs, computing and writing it if missing.
+    """Return the file name of the comparison of these runs; compute and write it if missing.
 
     `options` are the families, the number of pairs that are compared together, and the variant of
     McNemar's test.
@@ -86,7 +86,7 @@ def cached_pair(
     path = study / FOLDER / PAIRS / f"{first[:90]}--{second[:90]}-{key}.json"
     try:
         store.read_record(path, PairComparison)
-    except InputError:  # missing, of another format, or damaged
+    except InputError:  # missing, in another format, or damaged
         store.write_record(path, compare())
     return path.name
 
@@ -120,7 +120,7 @@ def load_comparisons(study: Path) -> tuple[list[ComparisonSet], list[str]]:
 
 
 def _read_pairs(study: Path, names: Iterable[str]) -> list[PairComparison]:
-    """Read pairs under the present names of metrics and axes, adjusting p-values over all."""
+    """Read pairs under the current names of metrics and axes, adjusting p-values over all."""
     folder = study / FOLDER / PAIRS
     pairs = [store.read_record(folder / name, PairComparison) for name in names]
     return adjust_together(
@@ -129,7 +129,7 @@ def _read_pairs(study: Path, names: Iterable[str]) -> list[PairComparison]:
 
 
 def _outdated(study: Path, manifest: ComparisonManifest, comparison: ComparisonSet) -> str:
-    """Return how the study's runs or families have changed since a comparison; empty if not."""
+    """Return how the study's runs or families have changed since a comparison, if they have."""
     runs = _run_hashes(study, comparison.checkpoints)
     changed = [n for n in {**manifest.runs, **runs} if manifest.runs.get(n) != runs.get(n)]
     if changed:

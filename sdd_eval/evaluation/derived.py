@@ -1,7 +1,7 @@
-"""Runs of accuracy that follow from the stored logits of other evaluators' runs.
+"""Accuracy runs derived from the stored logits of other evaluators' runs.
 
-Whoever measured calibration has measured accuracy: the logits and labels are the same. Such a run
-is computed when a study is read, and is not stored.
+A run that measures calibration also determines accuracy: the logits and labels are the same. A
+derived run is computed when a study is read, and is not stored.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from sdd_eval.evaluators.evaluator import score
 from sdd_eval.evaluators.settings import from_stored
 from sdd_eval.records import Run, encode
 
-#: The images of a run: all of them, or a subset by its size and seed.
+#: The images of a run: all of them, or a subset given by its size and seed.
 Subset = tuple[int | None, int | None]
 
 
 def derived_runs(runs: Sequence[Run]) -> Iterator[tuple[int, Run]]:
-    """Yield runs of accuracy that are missing, each with the index of the run it is derived from.
+    """Yield missing accuracy runs, each with the index of the run that it is derived from.
 
-    A run is derived if its evaluator has a true attribute `stores_logits`, and no run measured the
-    accuracy of the same weights on as many of the same images; of several such runs, from the
-    newest. Its provenance names the evaluator in `derived_from`. Runs with damaged arrays are
-    skipped.
+    A run is derived from one whose evaluator's attribute `stores_logits` is true, if no other run
+    measured the accuracy of the same weights on as many of the same images. Among several such
+    runs, the newest is used. Its provenance names the evaluator in `derived_from`. Runs with
+    damaged arrays are skipped.
     """
     measured: dict[tuple[str, ...], set[Subset]] = {}
     for run in runs:
@@ -54,7 +54,7 @@ def _subset(run: Run) -> Subset:
 
 
 def _contained(subset: Subset, known: Iterable[Subset]) -> bool:
-    """Return whether as many images as in a subset are known: all, or a subset of its seed."""
+    """Return whether at least the images of a subset are known: all, or a subset with its seed."""
     size, seed = subset
     return any(
         most is None or (size is not None and size <= most and seed == other)

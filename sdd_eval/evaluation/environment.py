@@ -1,4 +1,4 @@
-"""The software and the machine of a run, for its provenance."""
+"""The software and hardware of a run, for its provenance."""
 
 from __future__ import annotations
 

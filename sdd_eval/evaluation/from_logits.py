@@ -1,4 +1,4 @@
-"""Evaluate logits that a network gave elsewhere, without the network."""
+"""Evaluate logits computed elsewhere, without the network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sdd_eval.records import ModelSpec, Run
 
 
 class LogitsTable(nn.Module):
-    """A network that finds the logits of an image by the row number in its four pixels."""
+    """A network that looks up the logits of an image by the row number in its four pixels."""
 
     logits: Tensor
     places: Tensor
@@ -39,7 +39,7 @@ class LogitsTable(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the logits (n, classes) of pixels (n, 1, 2, 2) in [0, 1].
 
-        Numbers wrap around, as a network is also checked on images of no row.
+        Row numbers wrap around, because a network is also checked on images without a row.
         """
         digits = (255 * pixels).round().long().flatten(1)
         rows = (digits * self.places).sum(1) % len(self.logits)
@@ -48,7 +48,7 @@ class LogitsTable(nn.Module):
 
 @dataclass(frozen=True)
 class _GivenSets(DataSets):
-    """OOD sets of which only logits are given, by name."""
+    """OOD sets by name, for which only logits are given."""
 
     given: Mapping[str, ImageSet]
 
@@ -73,28 +73,29 @@ def evaluate_logits(
     command: str = "",
     progress: Progress | None = None,
 ) -> Run:
-    """Evaluate the logits of a network, by an evaluator that needs nothing else of it.
+    """Evaluate the logits of a network with an evaluator that needs nothing else from it.
 
     Args:
-        logits: (images, classes), finite, or probabilities with `outputs`.
+        logits: finite (images, classes), or probabilities if `outputs` says so.
         labels: class indices (images,).
         evaluator: an evaluator that sets `from_logits`, or its name: accuracy, calibration,
-            selective, or ood with detectors on logits.
+            selective, or ood with logit-based detectors.
         outliers: logits (images, classes) of OOD sets by name, for ood.
         name: the network's name in the run.
-        dataset: the test set's name in the run. Runs of several networks are comparable if labels
-            and the number of images agree: all logits must be of the same images in one order.
+        dataset: the test set's name in the run. Runs of several networks are comparable if the
+            labels and the number of images agree; all logits must be of the same images in the same
+            order.
         class_names: names of the classes.
-        outputs: "logits" or "probabilities", of which the log is taken; by default logits, and an
+        outputs: "logits", or "probabilities", of which the log is taken; by default logits, with an
             error if they look like probabilities.
-        limit: evaluate only so many images (seeded, balanced by class).
-        seed: seed of the subset and of everything random in the evaluator.
-        study: folder of a study in which the run is stored; a stored run is not repeated.
-        command: the command line in the run's provenance.
-        progress: receives the progress.
+        limit: evaluate at most this many images (seeded, balanced by class).
+        seed: seed of the subset and of all randomness in the evaluator.
+        study: folder of the study in which the run is stored; a stored run is not repeated.
+        command: the command line recorded in the run's provenance.
+        progress: receives progress updates.
 
     Raises:
-        InputError: arrays of another shape or type, or an evaluator that needs the network.
+        InputError: arrays of an unexpected shape or type, or an evaluator that needs the network.
     """
     if isinstance(evaluator, str):
         evaluator = plugins.load("evaluators", evaluator)()
@@ -119,7 +120,7 @@ def evaluate_logits(
 
 
 def _require_logits(evaluator: Any, outliers: Mapping[str, Any], name: str) -> None:
-    """Raise InputError if an evaluator needs more than is given."""
+    """Raise InputError if an evaluator needs more than the given arrays."""
     if not getattr(evaluator, "from_logits", False):
         raise InputError(
             f"{evaluator.name} needs the network, but only the logits {name} are given"
@@ -137,7 +138,7 @@ def _evaluated(
 
 
 def _logits(array: ArrayLike, where: str) -> NDArray[np.float32]:
-    """Return logits as float32; raise InputError for another shape, a NaN or an infinite value."""
+    """Return logits as float32; raise InputError for a wrong shape, NaN or infinite values."""
     values = np.asarray(array)
     if values.ndim != 2 or values.shape[1] < 2 or not len(values) or values.dtype.kind not in "fiu":
         raise InputError(
@@ -151,7 +152,7 @@ def _logits(array: ArrayLike, where: str) -> NDArray[np.float32]:
 def _numbered(
     name: str, start: int, stop: int, labels: Any = None, class_names: Sequence[str] = ()
 ) -> ImageSet:
-    """Return images of 2 × 2 pixels, whose bytes are the row numbers from `start` to `stop`."""
+    """Return images of 2 × 2 pixels whose bytes encode the row numbers from `start` to `stop`."""
     pixels = np.arange(start, stop, dtype="<u4").view(np.uint8).reshape(-1, 2, 2)
     return from_arrays(
         pixels, labels, name=name, class_names=class_names, provenance="logits given"
@@ -161,10 +162,10 @@ def _numbered(
 def _checkpoint(
     table: Sequence[NDArray[np.float32]], outliers: Sequence[str], name: str
 ) -> Checkpoint:
-    """Return a checkpoint of logits, those of the test set first.
+    """Return a checkpoint that stands for logits; those of the test set come first.
 
-    Its weights are identified by these, so that all runs are of one network, and its specification
-    by the others, so that runs with other logits of an OOD set are told apart.
+    The logits of the test set identify its weights, so that all runs belong to one network; the
+    others identify its specification, which distinguishes runs with different OOD logits.
     """
     own, *others = (hashlib.sha256(rows.tobytes()).hexdigest() for rows in table)
     options = dict(zip(outliers, others, strict=True))

@@ -48,37 +48,37 @@ def evaluate(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Run:
-    """Evaluate any module from pixels in [0, 1] to logits, in memory.
+    """Evaluate in memory any module that maps pixels in [0, 1] to logits.
 
-    Scripted, frozen, exported and quantised modules work, too, except where an evaluator needs
-    gradients that they do not have; of a compiled module the original is evaluated. Afterwards the
-    training mode of each submodule, the device and `requires_grad` of each parameter, and torch's
-    random state on the CPU are restored.
+    Scripted, frozen, exported and quantised modules also work, unless an evaluator needs gradients
+    that they do not provide; for a compiled module, the original module is evaluated. Afterwards
+    the training mode of each submodule, the device and `requires_grad` of each parameter, and
+    torch's random state on the CPU are restored.
 
     Args:
         model: maps float32 (n, channels, side, side) to logits (n, classes).
-        evaluator: an evaluator, or the name of one with its default settings.
-        data: an `ImageSet`, the name or folder of one, or arrays (images, labels): uint8 images
-            with 1 or 3 channels, first or last, and class indices or None.
+        evaluator: an evaluator, or the name of one, which then has its default settings.
+        data: an `ImageSet`, its name or folder, or arrays (images, labels): uint8 images with 1 or
+            3 channels (first or last dimension), and class indices or None.
         spec: specification of the network; by default the model's own `spec`, or derived from the
             data and one forward pass, with mean 0 and std 1.
         class_names: names of the network's classes, by which labels are matched with those of a
             data set that has class names, such as a folder.
-        limit: evaluate only so many images (seeded, balanced by class).
-        seed: seed of the subset and of everything random in the evaluator.
+        limit: evaluate at most this many images (seeded, balanced by class).
+        seed: seed of the subset and of all randomness in the evaluator.
         device: where to run; by default the model's device.
         batch_size: images per batch.
-        root: folder of data sets; by default as for the command line.
-        fold: use a copy with folded batch norms, if that changes no prediction.
-        outputs: what the model returns, "logits" or "probabilities", of which the log is taken; by
-            default logits, and an error if they look like probabilities.
-        tf32: let a GPU compute in TF32, except for gradients.
+        root: folder of data sets; same default as on the command line.
+        fold: use a copy with folded batch norms if this changes no prediction.
+        outputs: what the model returns: "logits", or "probabilities", of which the log is taken; by
+            default logits, with an error if they look like probabilities.
+        tf32: allow TF32 on a GPU, except for gradients.
         cache: folder in which logits and features are stored for later evaluations.
-        progress: receives the progress.
+        progress: receives progress updates.
 
     Raises:
-        InputError: invalid data or setting, or a model that does not map such images to logits,
-            gives an image other logits in another pass or batch, or lacks gradients.
+        InputError: invalid data or settings, or a model that does not map such images to logits,
+            returns different logits for an image in another pass or batch, or lacks gradients.
     """
     evaluator = _classifiers_evaluator(evaluator)
     options: dict[str, Any] = {"fold": fold, "outputs": outputs, "tf32": tf32, "cache": cache}
@@ -87,7 +87,7 @@ def evaluate(
     request = validated(Request(evaluator, Path(), data_root(root), **options))
     spec = spec or _spec_of(model)
     images = _images(data, request.data_root, spec)
-    model = _changeable(getattr(model, "_orig_mod", model))  # what torch.compile has compiled
+    model = _changeable(getattr(model, "_orig_mod", model))  # the module that torch.compile wraps
     with _evaluation_mode(model, request.device):
         spec = spec or _derived_spec(model, images, request.device)
         images, warnings = in_network_order(images, class_names, spec.classes)
@@ -96,7 +96,7 @@ def evaluate(
 
 
 def _classifiers_evaluator(evaluator: Any) -> Any:
-    """Return an evaluator of classifiers, which may be given by its name."""
+    """Return an evaluator of classifiers, given as an instance or by name."""
     if isinstance(evaluator, str):
         evaluator = plugins.load("evaluators", evaluator)()
     if task_of(evaluator) != CLASSIFICATION:
@@ -111,7 +111,7 @@ def _evaluated(
     progress: Progress | None,
     warnings: tuple[str, ...] = (),
 ) -> Run:
-    """Evaluate a network, and before it the checkpoints that it is compared with."""
+    """Evaluate a network, after the checkpoints that it is compared with."""
     inputs = with_sets(request, images, DataSets(network, request.data_root))
     inputs = replace(inputs, warnings=(*warnings, *inputs.warnings))
     request = replace(request, limit=inputs.limit(request.limit))
@@ -143,7 +143,7 @@ def _evaluation_mode(model: torch.nn.Module, device: str) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         try:
             if any(training for _, training in modes):
-                with contextlib.suppress(NotImplementedError):  # an exported program has no modes
+                with contextlib.suppress(NotImplementedError):  # exported programs have no modes
                     model.eval()
             for parameter, _ in trainable:
                 parameter.requires_grad_(False)
@@ -165,7 +165,7 @@ def _device_of(model: torch.nn.Module) -> str:
 
 
 def _images(data: Any, root: Path, spec: ModelSpec | None) -> ImageSet:
-    """Return the test set, in the shape of the network if that is known."""
+    """Return the test set, in the shape of the network's input if known."""
     if isinstance(data, tuple) and len(data) == 2:
         return from_arrays(*data)
     if isinstance(data, str | Path):
@@ -184,7 +184,7 @@ def _spec_of(model: torch.nn.Module) -> ModelSpec | None:
 
 
 def _derived_spec(model: torch.nn.Module, images: ImageSet, device: str) -> ModelSpec:
-    """Return the spec of another network: its classes; its standardisation is unknown."""
+    """Return the spec of another network: its classes are known, its standardisation is not."""
     import numpy as np
     import torch
 

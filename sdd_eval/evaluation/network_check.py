@@ -1,8 +1,8 @@
-"""Checks of a network on a few images before an evaluation, and adapters of its input and output.
+"""Checks of a network on a few images before an evaluation, and adapters for its input and output.
 
-Numbers are only those of a network if it returns logits that are a function of one image. A network
-that returns probabilities, or whose outputs are random or depend on the rest of the batch, would be
-evaluated without an error and to wrong numbers.
+Results are only meaningful if the network returns logits, and the logits of an image depend on that
+image alone. A network that returns probabilities, or whose outputs are random or depend on the rest
+of the batch, would silently produce wrong results.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from sdd_eval.records import ModelSpec
 
 #: Number of images that are checked.
 IMAGES = 4
-#: Number of batches on which outputs must be from 0 to 1 to be taken for those of a sigmoid.
+#: Number of batches on which outputs must be in [0, 1] to be taken for sigmoid outputs.
 BATCHES = 8
-#: Largest accepted difference of an image's logits between two passes, relative to their spread.
+#: Largest accepted difference between an image's logits in two passes, relative to their spread.
 #: Rounding in float32 is below 1e-4, the effect of dropout or of batch statistics above 3e-2.
 TOLERANCE = 1e-2
 #: The same for networks that compute in 16 bits, or whose activations are quantised by batch.
 COARSE_TOLERANCE = 5e-2
-#: How logits change that are random or depend on the batch, and what to do.
+#: Descriptions of logits that are random or depend on the batch, and what to do about them.
 RANDOM = ("from one pass to the next", "switch its randomness off in eval mode")
 OF_BATCH = (
     "with the other images of its batch",
     "give it running statistics, or train and evaluate without batch statistics",
 )
-#: Largest difference of 1 from a sum of probabilities.
+#: Largest accepted deviation of a sum of probabilities from 1.
 SUM_TOLERANCE = 1e-3
 
 
 class LogProbabilities(nn.Module):
-    """The log of a network's probabilities, whose softmax they are; 0 as the smallest normal."""
+    """The log of a network's probabilities, as logits; 0 becomes the smallest normal number."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -79,15 +79,16 @@ class NetworkCheck:
     images: ImageSet
     device: str
     outputs: Outputs | None = None
-    """What the network returns; None is logits, and refuses what looks like probabilities."""
+    """What the network returns; None means logits, and rejects outputs that look like
+    probabilities."""
     warnings: list[str] = field(default_factory=list)
     """Receives the warnings of the check."""
 
     def __call__(self, model: nn.Module) -> nn.Module:
-        """Return the network to evaluate, with an adapter if it needs one.
+        """Return the network to evaluate, wrapped in an adapter if needed.
 
-        Raise InputError for a network that fails on the images, returns something else than logits,
-        or is not a function of one image. Costs two passes over a few images.
+        Raise InputError if the network fails on the images, returns anything other than logits, or
+        is not a function of single images. The check takes two passes over a few images.
         """
         check_shape(self.images, self.spec)
         if not len(self.images):
@@ -106,13 +107,13 @@ class NetworkCheck:
         return LogProbabilities(model) if self.outputs == PROBABILITIES else model
 
     def _batches(self, number: int) -> Iterator[Tensor]:
-        """Yield batches of so many images in total, evenly spaced; fewer are repeated."""
+        """Yield batches of this many evenly spaced images in total; too few images are repeated."""
         rows = np.unique(np.linspace(0, len(self.images) - 1, number).astype(np.int64))
         for pixels in self.images.batches(IMAGES, np.resize(rows, number), self.device):
             yield pixels.float().div_(255)
 
     def _check_probabilities(self, outputs: Tensor) -> None:
-        """Raise InputError if outputs are probabilities without being said to be, or are none."""
+        """Raise InputError for undeclared probabilities, or declared ones that are not."""
         sums = bool(((outputs.double().sum(dim=1) - 1).abs() <= SUM_TOLERANCE).all())
         probabilities = sums and _from_0_to_1(outputs)
         if self.outputs == PROBABILITIES and not probabilities:
@@ -128,7 +129,7 @@ class NetworkCheck:
             )
 
     def _sigmoid_warning(self, model: nn.Module, outputs: Tensor) -> Iterator[str]:
-        """Yield a warning if the outputs of all of several batches are from 0 to 1."""
+        """Yield a warning if the outputs of all of several batches are in [0, 1]."""
         constant = bool(outputs.min() == outputs.max())
         if self.outputs is not None or constant or not _from_0_to_1(outputs):
             return
@@ -146,9 +147,9 @@ def _from_0_to_1(outputs: Tensor) -> bool:
 
 
 def outputs_of(model: nn.Module, pixels: Tensor, name: str, classes: int | None = None) -> Tensor:
-    """Return the network's outputs (n, classes) of pixels (n, channels, side, side).
+    """Return the network's outputs (n, classes) for pixels (n, channels, side, side).
 
-    Raise InputError if it fails, or returns something else; torch's errors of memory pass.
+    Raise InputError if it fails or returns anything else; torch's out-of-memory errors propagate.
     """
     shape = " × ".join(map(str, pixels.shape[1:]))
     try:
@@ -169,9 +170,9 @@ def outputs_of(model: nn.Module, pixels: Tensor, name: str, classes: int | None 
 
 
 def _check_function(model: nn.Module, pixels: Tensor, outputs: Tensor, name: str) -> str:
-    """Raise InputError if logits differ in another pass, in which the batch differs too.
+    """Raise InputError if logits differ in a second pass with different batches.
 
-    Returns a warning, if a small difference has a known cause, or an empty text.
+    Return a warning if a small difference has a known cause, else an empty string.
     """
     by_batch = any("quantized.dynamic" in type(module).__module__ for module in model.modules())
     coarse = by_batch or outputs.dtype in (torch.float16, torch.bfloat16)
@@ -194,10 +195,10 @@ def _check_function(model: nn.Module, pixels: Tensor, outputs: Tensor, name: str
 
 
 def _culprit(model: nn.Module, pixels: Tensor, others: Tensor) -> str:
-    """Return in words the innermost module whose output differs for the same input."""
+    """Describe the innermost module whose output differs for the same input."""
     try:
         calls = [_activations(model, batch) for batch in (pixels, others)]
-    except Exception:  # modules of TorchScript take no hooks
+    except Exception:  # TorchScript modules do not support hooks
         return ""
     for (path, before, output), (_, before_again, again) in zip(*calls, strict=False):
         if not _differ(before, before_again) and _differ(output, again):
@@ -206,7 +207,7 @@ def _culprit(model: nn.Module, pixels: Tensor, others: Tensor) -> str:
 
 
 def _activations(model: nn.Module, pixels: Tensor) -> list[tuple[str, Any, Any]]:
-    """Return path, input and output of all modules in the order in which they end."""
+    """Return path, input and output of all modules in the order in which they finish."""
     calls: list[tuple[str, Any, Any]] = []
 
     def record(path: str, _: Any, inputs: Any, output: Any) -> None:
@@ -221,7 +222,7 @@ def _activations(model: nn.Module, pixels: Tensor) -> list[tuple[str, Any, Any]]
 
 
 def _differ(first: Any, second: Any) -> bool:
-    """Return whether the activations of the images that both batches hold differ."""
+    """Return whether the activations differ for the images that both batches contain."""
     if not (isinstance(first, Tensor) and isinstance(second, Tensor)) or not first.ndim:
         return False
     one, other = first[:-1].double(), second[1:].double()
@@ -232,7 +233,7 @@ def _differ(first: Any, second: Any) -> bool:
 
 @contextlib.contextmanager
 def explain_missing_gradients(subject: Any) -> Iterator[None]:
-    """Turn an error into an InputError if the subject's network gives no gradients."""
+    """Turn an error into an InputError if the subject's network does not provide gradients."""
     try:
         yield
     except (RuntimeError, NotImplementedError) as error:

@@ -25,7 +25,7 @@ from sdd_eval.progress import Progress
 from sdd_eval.provenance import DataProvenance, RunProvenance
 from sdd_eval.records import OBJECT_DETECTION, Card, Measurement, Run, encode
 
-#: The evaluator of runs with what was measured during training; it is not a plugin.
+#: The evaluator name of runs that hold measurements from training; it is not a plugin.
 HISTORY = "history"
 
 _LOGGER = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run, its file, and whether this call ran the network or scored the arrays."""
+    """A finished run, its file, and whether this call ran the network or rescored the arrays."""
 
     run: Run
     path: Path
@@ -44,10 +44,10 @@ class Outcome:
 def evaluate_checkpoint(
     checkpoint: Path, request: Request, progress: Progress | None = None
 ) -> Outcome:
-    """Evaluate a checkpoint folder, unless its run is stored.
+    """Evaluate a checkpoint folder unless its run is already stored.
 
-    A stored run whose scoring settings differ is scored again from its arrays, and an interrupted
-    run is resumed.
+    A stored run with different scoring settings is rescored from its arrays, and an interrupted run
+    is resumed.
 
     Raises:
         InputError: the checkpoint, the data or a setting is invalid, or another process is writing
@@ -59,12 +59,12 @@ def evaluate_checkpoint(
 def evaluate_inputs(
     checkpoint: Checkpoint, inputs: Inputs, request: Request, progress: Progress | None = None
 ) -> Outcome:
-    """Evaluate a network in memory on loaded inputs, unless its run is stored."""
+    """Evaluate an in-memory network on loaded inputs unless its run is already stored."""
     return _evaluated(_Evaluation(checkpoint, request, inputs), progress, wait=False)
 
 
 def is_measured(checkpoint: Path, request: Request) -> bool:
-    """Return whether the run is stored already; raise InputError for an invalid request."""
+    """Return whether the run is already stored; raise InputError for an invalid request."""
     return _complete_run(_resolved(checkpoint, request).path) is not None
 
 
@@ -160,8 +160,8 @@ def _logged(outcome: Outcome) -> Outcome:
 def _runs_against(evaluation: _Evaluation, progress: Progress | None) -> dict[str, Run]:
     """Return the run of each checkpoint that this one is compared with, evaluated if missing.
 
-    Only the arrays of a stored run are needed, so it is not scored again. If another process is
-    writing the run, wait for it: both may need the same one.
+    Only the arrays of a stored run are needed, so it is not rescored. If another process is writing
+    the run, wait for it, as both may need the same run.
     """
     request, inputs = evaluation.request, evaluation.inputs
     dataset = request.dataset or evaluation.checkpoint.card.dataset
@@ -175,7 +175,7 @@ def _runs_against(evaluation: _Evaluation, progress: Progress | None) -> dict[st
 
 
 def _complete_run(path: Path) -> Run | None:
-    """Return a stored run with readable arrays; None, and a warning, if it is damaged."""
+    """Return a stored run with readable arrays; warn and return None if it is damaged."""
     if not path.exists():
         return None
     try:
@@ -202,7 +202,7 @@ def _settings(stored: Run, evaluator: Any) -> dict[str, Any]:
 
 
 def _is_scored(stored: Run, inputs: Inputs) -> bool:
-    """Return whether a run is scored with these settings, against these checkpoints."""
+    """Return whether a run was scored with these settings and against these checkpoints."""
     known = stored.provenance.scored_against or {}
     return _settings(stored, inputs.evaluator) == stored.settings and inputs.scored_against == {
         name: known.get(name) for name in inputs.runs
@@ -211,7 +211,7 @@ def _is_scored(stored: Run, inputs: Inputs) -> bool:
 
 def _scored_again(stored: Run, path: Path, inputs: Inputs) -> Outcome:
     known, now = stored.provenance.scored_against or {}, inputs.scored_against
-    # Numbers against a replaced checkpoint of the same name must not stay.
+    # Discard numbers relative to a replaced checkpoint of the same name.
     replaced = any(name in known and known[name] != parts for name, parts in now.items())
     before = () if replaced else stored.measurements
     stored = dataclasses.replace(
@@ -227,13 +227,13 @@ def _scored_again(stored: Run, path: Path, inputs: Inputs) -> Outcome:
 
 
 def _merged(old: Sequence[Measurement], new: Sequence[Measurement]) -> tuple[Measurement, ...]:
-    """Return old and new measurements; of the same metric and axes, the new one."""
+    """Merge old and new measurements; the new ones win for the same metric and axes."""
     merged = {(m.metric, repr(sorted(m.at.items()))): m for m in (*old, *new)}
     return tuple(merged.values())
 
 
 def store_history(checkpoint: Checkpoint, study: Path) -> Path | None:
-    """Store a training's gradient study as a run, None without one; InputError if broken."""
+    """Store a training's gradient study as a run; None without one, InputError if damaged."""
     path, card = checkpoint.history, checkpoint.card
     measurements = tuple(gradient_study(path))
     if not measurements or card.recipe is None:

@@ -1,7 +1,7 @@
-"""Results of an unfinished run, stored so that an interruption loses only a few seconds of work.
+"""Partial results of an unfinished run, so that an interruption loses only seconds of work.
 
 They are stored in a hidden folder next to the run, and deleted when the run is stored. They are
-written every few seconds together, so a short evaluation writes nothing.
+written together every few seconds, so a short evaluation writes nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sdd_eval.evaluation.environment import versions
 from sdd_eval.evaluation.request import Request
 from sdd_eval.store import StoredArrays, key_of, write_arrays
 
-#: Seconds between two writes.
+#: Seconds between writes.
 SECONDS = 5.0
 
 
@@ -42,7 +42,7 @@ class PartialResultFiles:
         self._written = time.perf_counter()
 
     def stored(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Arrays:
-        """Return the stored result of a name, or that of `compute`; ValueError if it is not new."""
+        """Return the stored result of a name, or call `compute`; ValueError for a repeated name."""
         if name in self._names:
             raise ValueError(f"two partial results are named {name!r}")
         self._names.add(name)
@@ -77,7 +77,7 @@ class PartialResultFiles:
 
 
 def delete(run: Path) -> None:
-    """Delete the partial results of a run that is stored."""
+    """Delete the partial results of a stored run."""
     shutil.rmtree(_folder(run), ignore_errors=True)
 
 

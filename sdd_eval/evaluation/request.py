@@ -1,4 +1,4 @@
-"""The request of an evaluation, and its inputs: the test set, and what the settings name."""
+"""The request for an evaluation, and its inputs: the test set and the items that settings name."""
 
 from __future__ import annotations
 
@@ -30,33 +30,34 @@ from sdd_eval.object_detection.batches import objects_of
 from sdd_eval.records import OBJECT_DETECTION, Measurement, Run, Task, encode
 from sdd_eval.validation import FROM_1, bounded, bounds_of, check_bounds
 
-#: What a network returns: logits, or probabilities, of which the log is taken.
+#: Kinds of network outputs: logits, or probabilities, of which the log is taken.
 Outputs = Literal["logits", "probabilities"]
 PROBABILITIES: Outputs = "probabilities"
 
 
 @dataclass(frozen=True)
 class Request:
-    """An evaluator on a test set, for any checkpoint, and where the run is stored."""
+    """An evaluator, a test set and options for any checkpoint, and where the run is stored."""
 
     evaluator: Any
     study: Path
     data_root: Path
     dataset: str | None = None
-    """The test set; None is the one that the checkpoint was trained for."""
+    """The test set; None selects the one that the checkpoint was trained for."""
     limit: int | None = bounded(None, FROM_1)
     seed: int = 0
     device: str = "cpu"
     batch_size: int = bounded(256, FROM_1)
     command: str = ""
     trust_code: bool = False
-    """Run the code that a card names as its network's factory."""
+    """Allow running the code that a card names as the factory of its network."""
     fold: bool = True
-    """Fold batch norms into the layers before them, if that changes no prediction."""
+    """Fold batch norms into the preceding layers if this changes no prediction."""
     outputs: Outputs | None = None
-    """What the network returns; None is logits, and refuses what looks like probabilities."""
+    """What the network returns; None means logits, and rejects outputs that look like
+    probabilities."""
     tf32: bool = False
-    """Let a GPU compute in TF32, except for gradients."""
+    """Allow TF32 on a GPU, except for gradients."""
     cache: Path | None = None
     """Folder in which logits and features are stored between evaluations; None stores nothing."""
     pictures: bool = False
@@ -71,7 +72,7 @@ class Request:
 def validated(request: Request) -> Request:
     """Fill in the evaluator's `default_limit`; raise InputError for an invalid option or setting.
 
-    TF32 is switched off on a device without it.
+    TF32 is switched off on devices that do not support it.
     """
     check_bounds(request, bounds_of(Request), "--")
     if request.outputs not in (None, *get_args(Outputs)):
@@ -91,9 +92,9 @@ class Inputs:
     """The test set: an `ImageSet`, or a `DetectionSet` of an object detector."""
     sets: Mapping[str, Any] = field(default_factory=dict)
     networks: Mapping[str, Checkpoint] = field(default_factory=dict)
-    """Further checkpoints that `collect` uses."""
+    """Additional checkpoints that `collect` uses."""
     against: Mapping[str, Checkpoint] = field(default_factory=dict)
-    """Checkpoints that `score` compares with."""
+    """Checkpoints that `score` compares against."""
     runs: Mapping[str, Run] = field(default_factory=dict)
     """Their runs of the same evaluator on the same images."""
     warnings: tuple[str, ...] = ()
@@ -101,7 +102,7 @@ class Inputs:
 
     @property
     def dataset(self) -> str:
-        """The data set that the run is filed under: a corrupted set, if there is one."""
+        """The data set that the run is filed under: the corrupted set, if there is one."""
         kinds = loaded_names(self.evaluator)
         corrupted = [name for name, kind in kinds.items() if kind == "corruptions"]
         return str(corrupted[0] if corrupted else self.data.name)
@@ -118,21 +119,21 @@ class Inputs:
 
     @property
     def content(self) -> str:
-        """The fingerprint of all images: the test set's, or one of it and the further sets."""
+        """The fingerprint of all images: that of the test set, or one that covers all sets."""
         return _content(self.data, *self.sets.values())
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint of the images that the network is tested on, equal for all seeds.
+        """The fingerprint of the images that the network is tested on, which all seeds share.
 
-        It leaves out parts of the training images that depend on the network's seed.
+        It excludes subsets of the training images that depend on the network's seed.
         """
         tested = (images for images in self.sets.values() if not isinstance(images, Subset))
         return _content(self.data, *tested)
 
     @property
     def compared(self) -> dict[str, Any]:
-        """The weights and the specification of each further checkpoint."""
+        """The weights and specification of each additional checkpoint."""
         return {
             name: {"weights": network.weights_sha256, "model": encode(network.spec)}
             for name, network in self.networks.items()
@@ -140,19 +141,19 @@ class Inputs:
 
     @property
     def scored_against(self) -> dict[str, Any]:
-        """The same of each checkpoint that `score` compares with."""
+        """The same for each checkpoint that `score` compares against."""
         return {
             name: {"weights": run.weights_sha256, "model": run.provenance.model}
             for name, run in self.runs.items()
         }
 
     def score(self, arrays: Arrays) -> tuple[Measurement, ...]:
-        """Return the evaluator's numbers from a run's arrays and those of compared runs."""
+        """Compute the evaluator's numbers from a run's arrays and those of the compared runs."""
         others = {name: run.arrays for name, run in self.runs.items()}
         return score(self.evaluator, arrays.against(others))
 
     def with_runs(self, runs: Mapping[str, Run]) -> Inputs:
-        """Return the inputs with runs to compare with; raise InputError for one of other images."""
+        """Add runs to compare against; raise InputError for one on different images."""
         for name, run in runs.items():
             if run.data_fingerprint != self.fingerprint:
                 raise InputError(f"{name} was measured on other images than {self.data.name}")
@@ -186,10 +187,10 @@ def inputs_of(request: Request, checkpoint: Checkpoint) -> Inputs:
 
 
 def with_sets(request: Request, images: ImageSet, data_sets: DataSets) -> Inputs:
-    """Load what the settings name, or the default of a setting that is empty.
+    """Load everything that the settings name, or the default for an empty setting.
 
-    The settings of the result hold the names of what is loaded, whether they were given as an
-    alias, a path or not at all.
+    The settings of the result hold the names of what was loaded, whether given as an alias, as a
+    path or not at all.
     """
     evaluator, checkpoint = request.evaluator, data_sets.checkpoint
     kinds = settings_that_load(evaluator)
@@ -214,7 +215,7 @@ def with_sets(request: Request, images: ImageSet, data_sets: DataSets) -> Inputs
 
 @dataclass(frozen=True)
 class DataSets:
-    """The data sets of an evaluation in the shape of the network, each looked up once."""
+    """The data sets of an evaluation in the shape of the network's input, each looked up once."""
 
     checkpoint: Checkpoint
     root: Path
@@ -224,7 +225,7 @@ class DataSets:
         return self._images(dataset(name, self.root), split)
 
     def lazy(self, name: str, split: str = "test") -> ImageSet:
-        """Return the images of a split, in memory only while they are used."""
+        """Return the images of a split, kept in memory only while they are used."""
         resolved = dataset(name, self.root)
         return lazy_images(lambda: self._images(resolved, split))
 
@@ -234,7 +235,7 @@ class DataSets:
 
     @property
     def class_names(self) -> Sequence[str]:
-        """The class names of the network's data set, for cards without them; empty if unknown."""
+        """The class names of the network's data set, for cards that lack them; empty if unknown."""
         card = self.checkpoint.card
         if not card.provenance.class_names and card.dataset is not None:
             with contextlib.suppress(InputError):  # not on disk
@@ -243,7 +244,7 @@ class DataSets:
 
     @property
     def shape(self) -> dict[str, Any]:
-        """The size and the channels of the network's images."""
+        """The size and number of channels of the network's images."""
         spec = self.checkpoint.spec
         return {"image_size": spec.image_size, "channels": spec.channels}
 
@@ -254,7 +255,7 @@ class DataSets:
         return recipe is not None and recipe.validation > 0
 
     def names_validation(self, name: str) -> bool:
-        """Return whether a name is that of the validation images; InputError without them."""
+        """Return whether a name denotes the validation images; InputError if there are none."""
         card = self.checkpoint.card
         if catalogue.canonical_name(name) != validation_name(_canonical(card.dataset or "")):
             return False
@@ -285,13 +286,13 @@ class DataSets:
         return validation
 
 
-#: The resolved value of a setting, and what it names, by name.
+#: The resolved value of a setting, and the items that it names, by name.
 _Loaded = tuple[Any, dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class _Loader:
-    """Load what the settings of an evaluator name; a method for each kind of setting."""
+    """Load the items that the settings of an evaluator name, with a method per kind of setting."""
 
     request: Request
     test_set: ImageSet
@@ -321,7 +322,7 @@ class _Loader:
     def training(self, value: str) -> _Loaded:
         """Load the training images if the evaluator fits something on them.
 
-        Without the images that were held out for validation.
+        Images held out for validation are excluded.
         """
         if not getattr(self.request.evaluator, "fits", False):
             return self.trained, {}
@@ -337,7 +338,7 @@ class _Loader:
     def validation(self, value: str) -> _Loaded:
         """Load the images held out from the checkpoint's training, unless the value is "none".
 
-        Not if they are the test set, which must not be used for fitting.
+        They are not loaded if they are the test set, which must not be used for fitting.
         """
         if value not in ("", "none"):
             raise InputError(f"--validation-set is {value!r}; leave it out, or set it to none")
@@ -350,7 +351,7 @@ class _Loader:
         return images.name, {images.name: images}
 
     def checkpoint(self, value: str) -> _Loaded:
-        """Open a checkpoint by its folder or name; an empty one is none."""
+        """Open a checkpoint by its folder or name; an empty value opens none."""
         if not value:
             return value, {}
         folder = find_folder(value, self.data.checkpoint.folder.absolute().parent)
@@ -367,6 +368,6 @@ class _Loader:
 
 
 def _canonical(name: str) -> str:
-    """Return a data set's name as the catalogue spells it; another name unchanged."""
+    """Return a data set's name as spelled in the catalogue; unknown names are unchanged."""
     canonical = catalogue.canonical_name(name)
     return canonical if canonical in plugins.names("datasets") else name

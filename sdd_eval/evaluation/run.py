@@ -46,7 +46,7 @@ def run(
     progress: Progress | None = None,
     partial_results: PartialResultFiles | None = None,
 ) -> Run:
-    """Evaluate a network, resuming from partial results; `seconds` include the interrupted run's.
+    """Evaluate a network, resuming from partial results; `seconds` include the interrupted run.
 
     Raise InputError if the device has too little memory for the batch size.
     """
@@ -108,7 +108,7 @@ def _network_provenance(checkpoint: Checkpoint, inputs: Inputs, *, detects: bool
 
 
 def _request_provenance(request: Request) -> dict[str, Any]:
-    """Return how the evaluation was requested to run."""
+    """Return the requested options of the evaluation."""
     return {
         "tf32": request.tf32,
         "outputs": request.outputs if request.outputs == PROBABILITIES else None,
@@ -120,7 +120,7 @@ def _request_provenance(request: Request) -> dict[str, Any]:
 
 
 def _recalled(cache: OutputFiles | None) -> list[Any] | None:
-    """Return which outputs were read from the cache instead of computed, and log how many."""
+    """Return which outputs were read from the cache instead of computed, and log their number."""
     if cache is None:
         return None
     text = "  outputs of %d sets of images read from %s, of %d computed"
@@ -131,9 +131,9 @@ def _recalled(cache: OutputFiles | None) -> list[Any] | None:
 def _prepared(
     checkpoint: Checkpoint, inputs: Inputs, request: Request, warnings: list[str]
 ) -> Checkpoint:
-    """Return a checkpoint whose network is folded and checked on the test set when it is loaded.
+    """Return a checkpoint whose network is folded, and checked on the test set, on loading.
 
-    Warnings of the check are added to the list.
+    Warnings from the check are appended to the list.
     """
     images = inputs.data
     check = NetworkCheck(
@@ -208,7 +208,7 @@ def _data_provenance(data: Any, sets: Mapping[str, Any]) -> dict[str, DataProven
 
 
 def _folding(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return how a network is folded; nothing if it was not loaded."""
+    """Return how a network is folded; empty if it was not loaded."""
     if not checkpoint.foldings:
         return {}
     return {"asked": checkpoint.fold is not None, **encode(checkpoint.foldings[-1])}

@@ -1,4 +1,4 @@
-"""What detectors score and are fitted on: a batch of images, and the training images."""
+"""The inputs of detectors: a batch of images to score, and the training images to fit on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sdd_eval.device import full_float32
 from sdd_eval.errors import InputError
 from sdd_eval.models.network import last_linear, logits_and_features
 
-#: Rows of training features that are converted to float64 at a time.
+#: Number of rows of training features converted to float64 at a time.
 ROWS = 16_384
 
 
@@ -22,7 +22,7 @@ ROWS = 16_384
 class NetworkOutputs:
     """Float32 logits (n, classes), and features (n, width), of images.
 
-    Features are the input of the last linear layer; None if the network does not end in one, or if
+    Features are the input of the last linear layer, or None if the network does not end in one or
     they were not stored.
     """
 
@@ -38,8 +38,8 @@ class NetworkOutputs:
 class Batch:
     """Images in [0, 1] and the network's outputs, which are computed when first accessed.
 
-    All detectors share one batch: `logits` and `features` together cost one forward pass, or none
-    if they are cached. Pixels are not read before they are accessed.
+    All detectors share one batch: `logits` and `features` together take one forward pass, or none
+    if they are cached. Pixels are only read when accessed.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Batch:
         pixels: Tensor | Callable[[], Tensor],
         cached: Callable[[], NetworkOutputs | None] = lambda: None,
     ) -> None:
-        """Set the network, pixels or a function that returns them, and one for cached outputs."""
+        """Set the network, pixels or a function returning them, and one for cached outputs."""
         self.model = model
         self._given = pixels
         self._cached = cached
@@ -71,7 +71,7 @@ class Batch:
     def features(self) -> Tensor:
         """Input of the last linear layer (n, width), computed in float32, as float64.
 
-        InputError if the network does not end in one.
+        Raises InputError if the network does not end in one.
         """
         known = None if self._known is None else self._known.features
         features = self.computed.features if known is None else known
@@ -87,13 +87,13 @@ class Batch:
 
     @cached_property
     def computed(self) -> NetworkOutputs:
-        """The outputs of a forward pass, not of the cache."""
+        """The outputs of a forward pass, bypassing the cache."""
         logits, features = logits_and_features(self.model, self.pixels)
         return NetworkOutputs(logits.float(), None if features is None else features.float())
 
     @property
     def is_computed(self) -> bool:
-        """Whether a forward pass was made."""
+        """Whether a forward pass has been run."""
         return "computed" in vars(self)
 
 
@@ -101,9 +101,9 @@ class Batch:
 class Training:
     """All training images, unaugmented, through a network in eval mode.
 
-    `features` (N, width) and `logits` (N, classes) are float32; compute with them in float64, in
-    `pieces`. `weight` (classes, width) and `bias` (classes,) of the last linear layer are float64.
-    All are on the device.
+    `features` (N, width) and `logits` (N, classes) are float32; use `pieces` to compute with them
+    in float64. `weight` (classes, width) and `bias` (classes,) of the last linear layer are
+    float64. All are on the device.
     """
 
     name: str
@@ -130,7 +130,7 @@ class Training:
 
 
 def training_of(model: nn.Module, images: ImageSet, outputs: NetworkOutputs) -> Training:
-    """Return what detectors are fitted on, from the outputs of all training images.
+    """Return the data that detectors are fitted on, from the outputs of all training images.
 
     Raise InputError if the network does not end in a linear layer, or a feature is not finite.
     """

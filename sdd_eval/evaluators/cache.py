@@ -1,8 +1,8 @@
-"""A cache of logits and features between evaluations, in a folder of the user's.
+"""A cache of logits and features, shared by evaluations, in a folder of the user.
 
 There is one file for each network, set of images and selection of rows. Files are written
-atomically, the least recently used ones are deleted if the folder becomes too large, and an error
-while writing only costs the cache entry.
+atomically, and the least recently used ones are deleted if the folder becomes too large. A failed
+write loses nothing but the cache entry.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from sdd_eval.errors import InputError
 from sdd_eval.records import ModelSpec, encode
 from sdd_eval.store import StoredArrays, key_of, write_atomically
 
-#: Increased when the content of the files, or its computation, changes.
+#: Incremented when the content of the files, or its computation, changes.
 VERSION = 1
 #: Default size limit of the folder in GB, see $SDD_EVAL_CACHE_GB.
 DEFAULT_GB = 8.0
 #: Fraction of the folder that one evaluation of many sets may use.
 EVALUATION_SHARE = 1 / 8
-#: Age in seconds of an unfinished file whose process must have ended.
+#: Age in seconds after which the process that was writing an unfinished file must have ended.
 ABANDONED = 86_400
 
 Rows = NDArray[np.int64]
@@ -72,14 +72,14 @@ class OutputFiles:
     device: str = "cpu"
     hits: list[Mapping[str, Any]] = field(default_factory=list)
     misses: list[str] = field(default_factory=list)
-    """The sets of images of which nothing was stored."""
+    """The sets of images for which nothing was stored."""
 
     def lookup(
         self, images: ImageSet, rows: Rows, features: bool
     ) -> Mapping[str, NDArray[np.float32]] | None:
         """Return `logits`, and `features` if stored, of some rows; None if not stored.
 
-        With `features`, features are required. A file may hold further rows.
+        With `features`, features are required. A file may hold additional rows.
         """
         paths = self.folder.glob(f"{self._key(images)}.*.npz")
         for path in sorted(paths, key=lambda path: _size_and_time(path)[0], reverse=True):
@@ -112,12 +112,12 @@ class OutputFiles:
         content: dict[str, Any] = {"about": np.array(json.dumps(about)), "rows": rows, **arrays}
         if sum(array.nbytes for array in content.values()) > max_bytes():
             return
-        with contextlib.suppress(InputError):  # a folder that cannot be written only costs time
+        with contextlib.suppress(InputError):  # an unwritable folder only costs time
             write_atomically(path, lambda file: np.savez(file, **content))
             trim(self.folder, max_bytes(), path)
 
     def has_room(self, size: int) -> bool:
-        """Return whether one evaluation may store so many bytes."""
+        """Return whether one evaluation may store this many bytes."""
         return size <= max_bytes() * EVALUATION_SHARE
 
     def _key(self, images: ImageSet) -> str:
@@ -153,7 +153,7 @@ class Entry:
 
 
 def entries(folder: Path) -> list[Entry]:
-    """Return the files of a folder, least recently used first; a damaged one has no names."""
+    """Return the files of a folder, least recently used first; a damaged file has no names."""
     files = []
     for path in folder.glob("*.npz"):
         with contextlib.suppress(OSError):
@@ -169,7 +169,7 @@ def entries(folder: Path) -> list[Entry]:
 def trim(folder: Path, limit: int, newest: Path | None = None) -> int:
     """Delete the least recently used files until at most `limit` bytes are left.
 
-    `newest` is never deleted. Returns the number of deleted bytes.
+    `newest` is never deleted. Return the number of deleted bytes.
     """
     files = {path: _size_and_time(path) for path in folder.glob("*.npz")}
     excess, deleted = sum(size for size, _ in files.values()) - limit, 0

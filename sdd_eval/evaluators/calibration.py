@@ -42,14 +42,14 @@ if TYPE_CHECKING:
     from sdd_eval.arrays import Arrays
     from sdd_eval.evaluators.subject import Subject
 
-#: The axis of numbers after temperature scaling; numbers before it have none.
+#: The axis of numbers after temperature scaling; numbers before scaling do not have it.
 CROSS_FITTED = {"temperature": "cross-fitted"}
 VALIDATED = {"temperature": "validation"}
 
 
 @dataclass(frozen=True)
 class Calibration(Evaluator):
-    """Calibration errors, NLL and Brier score, without and with temperature scaling."""
+    """Calibration errors, NLL and Brier score, before and after temperature scaling."""
 
     name: ClassVar[str] = "calibration"
     version: ClassVar[int] = 4
@@ -60,13 +60,13 @@ class Calibration(Evaluator):
     """Images to fit the temperature on; none cross-fits it on two halves of the test images.
     Default: the checkpoint's validation images, if any."""
     bins: int = scores(10, bound=BINS)
-    """Number of confidence bins, of equal width or (ece_adaptive) with equally many images."""
+    """Number of confidence bins, of equal width or (ece_adaptive) of equal mass."""
 
     def collect(self, subject: Subject) -> Arrays:
         """Return `logits` (images, classes) float32 and `labels` (images,), class indices.
 
-        Facts with validation images: `temperature`, fitted on them, and `temperature_error`, the
-        standard error of its logarithm, if it is known.
+        With validation images, the facts are `temperature`, fitted on them, and
+        `temperature_error`, the standard error of its logarithm, if known.
         """
         if not self.validation_set:
             return logits_and_labels(subject)
@@ -77,11 +77,12 @@ class Calibration(Evaluator):
     def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
         """Yield the errors, the bins, and the errors after temperature scaling.
 
-        Of each bin, from 1 to M: `bin_count`, `bin_confidence` (with an interval from 20 images
-        on), `bin_accuracy`, and `bin_accuracy_calibrated` with the interval of a calibrated model.
-        After scaling the errors again, and `temperature_fitted`: the axis `temperature` is
-        "validation", or without validation images "cross-fitted" (from two images on), with the T
-        of each half. Bins are those before scaling.
+        For each bin, from 1 to M, these are `bin_count`, `bin_confidence` (with an interval if the
+        bin has at least 20 images), `bin_accuracy`, and `bin_accuracy_calibrated` with the interval
+        of a calibrated model. After scaling, the errors are repeated, along with
+        `temperature_fitted`: the axis `temperature` is "validation" or, without validation images,
+        "cross-fitted" (which needs at least two images), with the T of each half. The numbers of
+        the bins are those before scaling.
 
         Raises:
             InputError: a logit is NaN or infinite.
@@ -107,7 +108,7 @@ class Calibration(Evaluator):
 
 
 def bin_statistics(logits: NDArray[Any], labels: NDArray[Any], bins: int) -> Iterator[Statistic]:
-    """Yield the numbers of each bin of the reliability diagram; of an empty bin only its count."""
+    """Yield the numbers of each bin of the reliability diagram; only the count for empty bins."""
     confidence, correct = confidence_and_correct(logits, labels)
     of_bins, chance = bin_sums(confidence, correct, bins), ece_floor(confidence, bins, level=LEVEL)
     protocol, index_of = equal_width(bins, "T = 1"), bin_index(confidence, bins)
@@ -136,7 +137,7 @@ def bin_statistics(logits: NDArray[Any], labels: NDArray[Any], bins: int) -> Ite
 def _bin_confidence(
     quantity: Quantity, confidence: NDArray[np.float64], lowest: float, width: float
 ) -> Statistic:
-    """Return the mean confidence of a bin's images (n,), with an interval if there are enough."""
+    """Return the mean confidence of a bin's images (n,), with an interval if n is large enough."""
     ends: Any = f"fewer than {FEWEST_IN_A_BIN} images in the bin"
     if len(confidence) >= FEWEST_IN_A_BIN:
         ends = partial(bounded_mean, confidence, lowest, lowest + width)
@@ -145,14 +146,14 @@ def _bin_confidence(
 
 
 def _temperature(value: float, error: float, at: Mapping[str, Any], scaling: str) -> Statistic:
-    """Return a fitted temperature, with the interval of the standard error of its logarithm."""
+    """Return a fitted temperature, with an interval from the standard error of its logarithm."""
     fitted = {"T": temperature_text(value)}
     quantity = Quantity("temperature_fitted", "number", at, {"scaling": scaling}, fitted)
     bounds = partial(temperature_bounds, value, error)
     return unpaired(quantity, value, ONE_TEMPERATURE, bounds, TEMPERATURE)
 
 
-#: What the logits are divided by, in words.
+#: Descriptions of the divisor of the logits.
 _FITTED = f"T, fitted by NLL within [{MIN_TEMPERATURE:g}, {MAX_TEMPERATURE:g}]"
 ON_VALIDATION = f"{_FITTED}, {HELD_OUT}"
 ON_HALF = f"{_FITTED}, on one seeded half of the images to scale the other"
@@ -161,17 +162,17 @@ ON_OTHER_HALF = (
     f"the first's {_FITTED}, the second's {_FITTED}"
 )
 
-#: Level of the intervals of a calibrated model.
+#: Confidence level of the intervals of a calibrated model.
 LEVEL = 0.95
 
-#: Fewest images for an interval of a bin's mean confidence.
+#: Minimum number of images for an interval of a bin's mean confidence.
 FEWEST_IN_A_BIN = 20
-#: Why a number of a bin, and a fitted temperature, have no paired test.
+#: Why the numbers of bins and fitted temperatures have no paired test.
 IN_BIN = "a bin holds different images for each network"
 ONE_TEMPERATURE = "one temperature is fitted to all images, not a sum over them"
 SIMULATED = "it is simulated, not measured on these images"
 
-#: What each error over equal-width bins adds to the conditions of the bins.
+#: Condition that each error over equal-width bins adds to those of the bins.
 EQUAL_WIDTH_NOTES: Mapping[str, Mapping[str, str]] = {
     "ece": {},
     "ece_debiased": {
@@ -200,9 +201,9 @@ def equal_width(bins: int, scaling: str) -> dict[str, str]:
     }
 
 
-#: Numbers that do not depend on bins.
+#: Metrics that do not depend on bins.
 WITHOUT_BINS = ("ece_smooth", "nll", "brier")
-#: Units of the numbers that are not fractions.
+#: Units of the metrics that are not fractions.
 UNITS = {"nll": "nats", "brier": "number"}
 FLOOR = (
     "of a calibrated model with these confidences: mean, and in low and high the central "
@@ -223,9 +224,9 @@ def calibration_errors(
     `ece_floor` is the mean ECE of a calibrated model with the same confidences; its `low` and
     `high` are the central 95 %. Intervals treat the scaling as fixed.
 
-    Logits are (n, classes), labels (n,); `scaling` is the divisor of the logits in words, `at` the
-    axes of all numbers, to which those over bins add `bins`, and `fitted` the fitted temperatures.
-    Raise InputError for a NaN or infinite logit.
+    Logits are (n, classes), labels (n,); `scaling` describes the divisor of the logits, `at` holds
+    the axes of all numbers, to which numbers over bins add `bins`, and `fitted` the fitted
+    temperatures. Raise InputError for a NaN or infinite logit.
     """
     confidence, correct = confidence_and_correct(logits, labels)
     equal, protocols = equal_width(bins, scaling), _other_protocols(bins, scaling)
@@ -250,7 +251,7 @@ def calibration_errors(
 
 
 def _other_protocols(bins: int, scaling: str) -> dict[str, dict[str, str]]:
-    """Return the conditions of each number that needs no equal-width bins of the confidence."""
+    """Return the conditions of each metric that does not use equal-width confidence bins."""
     confidence = f"confidence = largest softmax probability at {scaling}, float64"
     return {
         "ece_adaptive": {

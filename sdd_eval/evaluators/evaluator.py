@@ -1,7 +1,7 @@
 """The base class of evaluators: numbers with intervals from `statistics`.
 
-Intervals are for the same network on new images. They do not cover the variation between training
-seeds, which needs several networks.
+Intervals describe the same network on new images. They do not include the variation between
+training seeds, which requires several networks.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from sdd_eval.validation import BETWEEN_0_AND_1, RESAMPLES, bounded, bounds_of, 
 
 #: What every interval of an evaluator refers to.
 MEANING = "same network, new images"
-#: The fewest resamples, if one is expensive.
+#: Minimum number of resamples when a single one is expensive.
 FEWEST = 200
-#: The total cost of all resamples of a number, in values processed: a few seconds.
+#: Total cost of all resamples for a number, in values processed: a few seconds.
 AFFORDABLE = 1 << 27
 
 
@@ -42,7 +42,7 @@ class Intervals:
         check_bounds(self, bounds_of(Intervals), "--")
 
     def number(self, cost: float) -> int:
-        """Return the number of resamples if one processes so many values."""
+        """Return the number of resamples, given the number of values that each one processes."""
         return min(self.resamples, max(FEWEST, int(AFFORDABLE // max(cost, 1))))
 
 
@@ -57,13 +57,13 @@ class Evaluator:
     A subclass is a frozen dataclass of settings with a `name`, a `version`, a method `collect` that
     runs the network and returns `Arrays`, and a method `statistics` that defines the numbers. It
     inherits the setting `intervals`. Values, intervals and paired tests follow from these.
-    `metrics` registers the metrics of an evaluator of another package.
+    Evaluators from other packages register their metrics in `metrics`.
     """
 
     task: ClassVar[Task] = CLASSIFICATION
     metrics: ClassVar[tuple[Metric, ...]] = ()
     from_logits: ClassVar[bool] = False
-    """Whether `collect` needs nothing of the network but its logits."""
+    """Whether `collect` needs only the network's logits."""
     stores_logits: ClassVar[bool] = False
     """Whether its arrays `logits` (images, classes) and `labels` (images,) are those of the test
     set, so that accuracy follows from them."""
@@ -72,13 +72,13 @@ class Evaluator:
     """Settings of the intervals."""
 
     def __post_init__(self) -> None:
-        """Raise InputError for a number out of the bound of its setting."""
+        """Raise InputError if a setting is out of its bounds."""
         check_bounds(self, bounds_of(type(self)), "--")
 
     def check(self) -> None:
         """Raise InputError for settings with which no network can be evaluated.
 
-        It is called before a network is trained or loaded.
+        This is called before a network is trained or loaded.
         """
 
     def statistics(self, arrays: Arrays) -> Iterable[Statistic]:
@@ -91,12 +91,12 @@ class Evaluator:
 
 
 def check(evaluator: Any) -> None:
-    """Raise InputError for settings of any evaluator with which no network can be evaluated."""
+    """Raise InputError if no network can be evaluated with the settings of an evaluator."""
     getattr(evaluator, "check", lambda: None)()
 
 
 def task_of(evaluator: Any) -> Task:
-    """Return the task of the networks that an evaluator, or a class of one, evaluates."""
+    """Return the task of the networks that an evaluator (instance or class) evaluates."""
     task: Task = getattr(evaluator, "task", CLASSIFICATION)
     return task
 
@@ -104,8 +104,8 @@ def task_of(evaluator: Any) -> Task:
 def score(evaluator: Any, arrays: Mapping[str, Any]) -> tuple[Measurement, ...]:
     """Return the numbers of any evaluator with their intervals, from its per-image arrays.
 
-    They are those of its `statistics`, whether or not it is an `Evaluator`. An evaluator without
-    that method has a method `score`; its numbers have the intervals that it gives them and no
+    They come from its method `statistics`, whether or not it is an `Evaluator`. An evaluator
+    without that method has a method `score`, which sets the intervals itself; its numbers have no
     paired test.
     """
     if not hasattr(evaluator, "statistics"):
@@ -115,7 +115,7 @@ def score(evaluator: Any, arrays: Mapping[str, Any]) -> tuple[Measurement, ...]:
 
 
 def measurements(statistics: Iterable[Statistic], intervals: Intervals) -> Iterator[Measurement]:
-    """Yield the numbers of statistics with their intervals, or with why they have none."""
+    """Yield the numbers of statistics with their intervals, or with the reason for having none."""
     for statistic in statistics:
         bounds = statistic.intervals(intervals.level, intervals.number)
         rows = zip(statistic.quantities, statistic.values.tolist(), bounds, strict=True)

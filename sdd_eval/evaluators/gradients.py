@@ -26,8 +26,9 @@ LogitGradient = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 def logit_gradient(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return ∂CE/∂logits (n, classes) in float64, divided per image by its largest magnitude.
 
-    The gradient is p_j for j ≠ y and −Σ_{j≠y} p_j for y, which has the largest magnitude. Divided
-    by it, the other entries are the softmax of the logits without y, and the entry of y is −1.
+    The gradient is p_j for j ≠ y and −Σ_{j≠y} p_j for y, which has the largest magnitude. After
+    division by it, the other entries are the softmax of the logits without y, and the entry of y is
+    −1.
     """
     at_label = one_hot(labels, logits.shape[1]).bool()
     others = logits.detach().double().masked_fill(at_label, -torch.inf).softmax(dim=1)
@@ -45,7 +46,7 @@ def margin_gradient(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 class ReplaceGradient(torch.autograd.Function):
-    """The identity on logits, whose backward pass returns a given gradient."""
+    """Identity on the logits whose backward pass returns a given gradient."""
 
     @staticmethod
     def forward(ctx: Any, logits: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
@@ -55,15 +56,15 @@ class ReplaceGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        """Return the given gradient, whatever loss follows."""
+        """Return the given gradient, regardless of the loss that follows."""
         (gradient,) = ctx.saved_tensors
         return gradient.to(gradients[0].dtype), None
 
 
 class LossGradient(TorchFunctionMode):
-    """A context in which every cross-entropy has the given gradient at the logits.
+    """Context in which every cross-entropy has the given gradient at the logits.
 
-    The gradient suits untargeted attacks, which maximise the loss. Afterwards `used` is True if a
+    The gradient suits untargeted attacks, which maximise the loss. On exit, `used` is True if a
     cross-entropy was computed, that is, if it is the attack's loss.
     """
 
@@ -89,7 +90,8 @@ def stable_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def plain_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return the float32 cross-entropy, which saturates.
 
-    It is summed, so that an image's gradient does not underflow sooner in a larger batch.
+    The loss is summed, so that the gradient of an image does not underflow earlier in a larger
+    batch.
     """
     return cross_entropy(logits, labels, reduction="sum")
 
@@ -100,9 +102,9 @@ def input_gradients(
     losses: Sequence[tuple[Loss, float]],
     labels: torch.Tensor | None = None,
 ) -> list[torch.Tensor]:
-    """Return ∂ loss(logits / T, labels) / ∂ pixels for each (loss, T); one forward pass for all.
+    """Return ∂ loss(logits / T, labels) / ∂ pixels for each (loss, T), with a single forward pass.
 
-    `labels` (n,) are by default the network's own predictions. Each gradient has the shape of the
+    `labels` (n,) default to the network's own predictions. Each gradient has the shape of the
     pixels (n, channels, side, side).
     """
     if not losses:

@@ -1,8 +1,9 @@
-"""Variance of the logits over dropout masks, on the test set and on OOD sets.
+"""Variance of the logits across dropout masks, on the test set and on OOD sets.
 
-SD-Dropout trains predictions under different masks to agree. The variance is computed exactly
-instead of being sampled: for logits W (f ∘ m) / (1 − β) + b, where each entry of m is independently
-zero with probability β, the variance of logit c over masks is β / (1 − β) · Σ_j (W_cj f_j)².
+SD-Dropout trains the network to make the same predictions under different masks. The variance is
+computed exactly instead of being sampled: for logits W (f ∘ m) / (1 − β) + b, where each entry of m
+is independently zero with probability β, the variance of logit c over masks is β / (1 − β) · Σ_j
+(W_cj f_j)².
 """
 
 from __future__ import annotations
@@ -44,10 +45,10 @@ class MaskVariance(Evaluator):
     """Probability β of dropping a feature; the others are scaled by 1 / (1 − β)."""
 
     def collect(self, subject: Subject) -> Arrays:
-        """Return `squares` and `spread` (images,) float64 of the test set and of each OOD set.
+        """Return `squares` and `spread` (images,) float64 for the test set and for each OOD set.
 
         `squares` is the mean over classes of Σ_j (W_cj f_j)², `spread` the variance of the logits
-        over classes; those of an OOD set have the coordinate `outliers`, its name.
+        over classes. Arrays of an OOD set have the coordinate `outliers`, its name.
 
         Raises:
             InputError: the network does not end in a linear layer, or there is no OOD set.
@@ -63,7 +64,7 @@ class MaskVariance(Evaluator):
         """Yield the variances of each set, and their ratios.
 
         `mask_variance` (logits squared); `mask_variance_relative`, divided by the variance of the
-        logits over classes, so that it does not depend on their scale; and of each OOD set
+        logits over classes, so that it does not depend on their scale; and, for each OOD set,
         `mask_variance_ratio`, the ratio to the test set.
         """
         names = ["", *arrays.coordinates("outliers")]
@@ -98,7 +99,7 @@ class MaskVariance(Evaluator):
         )
 
     def _quantity(self, metric: str, name: str) -> Quantity:
-        """Return a number of a set; the test set has no name."""
+        """Return a number for a set; the name of the test set is empty."""
         at = {"drop_rate": self.drop_rate, **({"outliers": name} if name else {})}
         what = {
             "mask_variance": "",
@@ -115,7 +116,7 @@ class MaskVariance(Evaluator):
         return Quantity(metric, "number", at, protocol)
 
     def _terms(self, arrays: Arrays) -> Floats:
-        """Return variance, relative variance and whether it is defined, of each image (n, 3)."""
+        """Return variance, relative variance and whether it is defined, for each image (n, 3)."""
         variance = arrays["squares"] * self.drop_rate / (1 - self.drop_rate)
         spread = arrays["spread"]
         relative = np.divide(variance, spread, out=np.zeros(len(variance)), where=spread > 0)

@@ -1,7 +1,7 @@
 """Example images of a run, stored in its arrays as small pictures for the page of a report.
 
-They are the most confident mistakes, OOD images that are accepted, and one test image under each
-corruption and attack. No number depends on them, and runs of earlier versions have none.
+They show the most confident mistakes, accepted OOD images, and one test image under each corruption
+and attack. No number depends on them, and runs from earlier versions do not have any.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 Kind = Literal["mistakes", "outliers", "corruption", "attack"]
 
-#: The largest side of a picture in pixels; larger images are reduced.
+#: Maximum side of a picture in pixels; larger images are downscaled.
 SIDE = 64
-#: The most pictures of mistakes, and of each OOD set.
+#: Maximum number of pictures of mistakes, and of each OOD set.
 MISTAKES, OUTLIERS = 12, 6
 #: The severity of the pictures of corruptions.
 SEVERITY = 3
-#: What a picture of an unchanged image is called among those of corruptions and attacks.
+#: The name of the unchanged image among the pictures of corruptions and attacks.
 CLEAN = "clean"
 #: The true positive rate at which OOD images count as accepted.
 ACCEPTED = 0.95
@@ -40,10 +40,11 @@ ACCEPTED = 0.95
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture, its image and what the network predicts for it.
+    """A picture, the image it shows, and the network's prediction for it.
 
-    `condition` is the OOD set, the corruption or the attack; `row` is the image's in its set,
-    `label` its true class, None of an OOD image. `pixels` are uint8 (height, width, channels).
+    `condition` is the OOD set, the corruption or the attack; `row` is the row of the image in its
+    set, `label` its true class (None for an OOD image). `pixels` are uint8 (height, width,
+    channels).
     """
 
     kind: Kind
@@ -56,7 +57,7 @@ class Picture:
 
 
 def mistakes(subject: Subject, logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Arrays:
-    """Return pictures of the most confident mistakes, the surest first; none if it has none.
+    """Return pictures of mistakes, the most confident first; empty if there are none.
 
     `logits` (n, classes) and `labels` (n,) are those of `subject.indices()`.
     """
@@ -72,10 +73,10 @@ def mistakes(subject: Subject, logits: NDArray[np.float32], labels: NDArray[np.i
 def accepted(
     subject: Subject, name: str, scores: NDArray[np.float64], inside: NDArray[np.float64]
 ) -> Arrays:
-    """Return pictures of an OOD set that a detector accepts, the highest score first.
+    """Return pictures of OOD images that a detector accepts, highest scores first.
 
-    `scores` (n,) are those of the set, `inside` (m,) those of the test set; images are accepted at
-    the highest threshold that 95 % of the test images reach.
+    `scores` (n,) are those of the set, `inside` (m,) those of the test set; images are accepted if
+    they reach the highest threshold that 95 % of the test images reach.
     """
     if not subject.pictures:
         return Arrays()
@@ -144,7 +145,7 @@ def of_pixels(
 
 
 def stored_pictures(arrays: Arrays, kind: Kind) -> Iterator[Picture]:
-    """Yield the pictures of a kind in the arrays of a run; those that are damaged are left out."""
+    """Yield the pictures of a kind in the arrays of a run; damaged ones are skipped."""
     for entry in arrays.entries:
         if entry.name == "pictures" and entry.at.get("kind") == kind:
             with contextlib.suppress(InputError, KeyError, ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""Selective prediction: the risk of a classifier that rejects images of low confidence."""
+"""Selective prediction: the risk of a classifier that rejects low-confidence images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sdd_eval.data.dataset import CorruptedSet
     from sdd_eval.evaluators.subject import Subject
 
-#: The definition of each score of confidence.
+#: The definition of each confidence score.
 MEANINGS = {
     "msp": "largest softmax probability at T = 1, ranked by its log-odds, which do not saturate",
     "max_logit": "largest logit",
@@ -39,7 +39,7 @@ CONVENTIONS = {
     "misclassification_fpr_at_95_tpr": "right images positive; share of wrong ones at the highest "
     "threshold that ≥ 95 % of the right ones reach, no interpolation",
 }
-#: Metrics that are defined for all images, and those that need right and wrong ones.
+#: Metrics that are always defined, and those that need both correct and wrong predictions.
 ALWAYS = tuple(name for name in CONVENTIONS if not name.startswith("misclassification"))
 SEPARATION = tuple(name for name in CONVENTIONS if name.startswith("misclassification"))
 
@@ -53,13 +53,14 @@ class Selective(Evaluator):
     from_logits: ClassVar[bool] = True
 
     corrupted: str = collects("", loads="corruptions", optional=True)
-    """Corrupted version of the test set to measure as well; default: none."""
+    """Corrupted version of the test set to evaluate in addition; default: none."""
 
     def collect(self, subject: Subject) -> Arrays:
-        """Return `correct` (images,) bool and `scores` (images, score) float64, as of `SCORES`.
+        """Return `correct` (images,) bool and `scores` (images, score) float64, as in `SCORES`.
 
-        With a corrupted set also `correct` (images, severity) and `scores` (images, severity,
-        score) of each `corruption`, and the fact `origin`, that of the set in words.
+        With a corrupted set, also return `correct` (images, severity) and `scores` (images,
+        severity, score) for each `corruption`, and the fact `origin`, a description of where the
+        set comes from.
 
         Raises:
             InputError: fewer than two classes, a NaN or infinite logit, or a corrupted set that
@@ -87,11 +88,12 @@ class Selective(Evaluator):
         return Arrays(arrays, origin=f"{origin}, {corrupted.frost} frost")
 
     def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
-        """Yield the metrics of each score (axis `score`), on clean and on corrupted images.
+        """Yield the metrics of each score (axis `score`) on clean and on corrupted images.
 
-        On corrupted images: means over the five severities of each corruption, and over the 15
-        corruptions, at each severity and in all, if all 15 are available. AUROC and FPR are
-        undefined if all images are correct or all are wrong, and so is a mean over such a cell.
+        On corrupted images, these are means over the five severities of each corruption and, if all
+        15 corruptions are available, means over these at each severity and overall. AUROC and FPR
+        are undefined if all predictions are correct or all are wrong, and so is a mean over such a
+        cell.
         """
         scores, correct = arrays["scores"], arrays["correct"]
         rendered = arrays.along("scores", "corruption")
@@ -117,7 +119,7 @@ class Selective(Evaluator):
 def _groups(
     names: Sequence[str],
 ) -> Iterator[tuple[Mapping[str, Any], str, list[tuple[str, int]]]]:
-    """Yield axes, description and cells of the means over severities, over the 15, and both."""
+    """Yield axes, description and cells of the means over severities, the 15, and both."""
     for name in names:
         yield {"corruption": name}, "mean of severities 1–5", list(product([name], SEVERITIES))
     if set(FIFTEEN) <= set(names):
@@ -141,7 +143,7 @@ def _quantity(metric: str, score: str, at: Mapping[str, Any], mean: str = "") ->
 def _cell(
     subject: Subject, corrupted: CorruptedSet, name: str, severity: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Return correctness (n,) and scores (n, 4) of the test set under a corruption."""
+    """Return correctness (n,) and scores (n, 4) for the test set under a corruption."""
     cell, note = subject.cell(corrupted, name, severity), f"{name} {severity}"
     subject.progress.start(note, len(subject.indices()))
     cells = len(corrupted.corruptions) * len(SEVERITIES)

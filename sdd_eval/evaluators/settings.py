@@ -1,7 +1,8 @@
-"""The settings of an evaluator, marked by the stage that depends on them.
+"""Settings of an evaluator, marked with the stage that depends on them.
 
 `collects(…)`: the setting changes what the network computes, so it is part of the run's key.
-`scores(…)`: it only changes what is computed from that; a run is scored again without the network.
+`scores(…)`: it only changes what is computed from these outputs, so a run can be rescored without
+the network.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from sdd_eval.validation import Bound
 
 Value = TypeVar("Value")
 
-#: What a setting may name, to be loaded.
+#: Kinds of things that a setting may name and that are then loaded.
 Kind = Literal["images", "corruptions", "checkpoint", "training", "validation", "run"]
 
 
@@ -25,17 +26,17 @@ def collects(
     optional: bool = False,
     bound: Bound | None = None,
 ) -> Value:
-    """Return a field for a setting that `collect` depends on, of a number with its bound.
+    """Return a field for a setting that `collect` depends on; a number may have a bound.
 
     With `loads`, the setting holds names of data sets (one, or a tuple), which are loaded into
-    `subject.sets` before `collect`. An empty value means those usual for the test set, or none if
-    the setting is `optional`. With `loads="checkpoint"` it holds the name of a checkpoint, which
-    is in `subject.networks`, or is empty.
+    `subject.sets` before `collect`. An empty value selects the usual sets for the test set, or none
+    if the setting is `optional`. With `loads="checkpoint"`, it is empty or holds the name of a
+    checkpoint, which is loaded into `subject.networks`.
 
-    "training" is the set that the network was trained on; its training images are loaded, under
-    `training_key` of its name, if the evaluator has a true attribute `fits`. "validation" are the
-    images held out from the checkpoint's training; the setting is empty if there are none, or if
-    the evaluator's attribute `chooses` is false.
+    "training" is the set that the network was trained on; if the evaluator's attribute `fits` is
+    true, its training images are loaded under the `training_key` of its name. "validation" is the
+    set of images held out from the checkpoint's training; the setting is empty if there are none,
+    or if the evaluator's attribute `chooses` is false.
     """
     metadata = {"stage": "collect", "loads": loads, "optional": optional, "bound": bound}
     field: Value = dataclasses.field(default=default, metadata=metadata)
@@ -54,13 +55,13 @@ def scores(
     optional: bool = False,
     bound: Bound | None = None,
 ) -> Value:
-    """Return a field for a setting that only `score` depends on, of a number with its bound.
+    """Return a field for a setting that only `score` depends on; a number may have a bound.
 
     It must be an axis of the numbers that it changes. Settings of intervals are shown in the
     interval's description instead, as they do not change the number.
 
-    With `loads="run"` it holds names of checkpoints whose runs of the same evaluator on the same
-    images the network is compared with. Their arrays are `arrays.compared`, by name.
+    With `loads="run"`, it holds the names of checkpoints. The network is compared with their runs
+    of the same evaluator on the same images, whose arrays are in `arrays.compared` by name.
     """
     metadata = {"stage": "score", "loads": loads, "optional": optional, "bound": bound}
     field: Value = dataclasses.field(default=default, metadata=metadata)
@@ -68,7 +69,7 @@ def scores(
 
 
 def without_runs(evaluator: Any) -> Any:
-    """Return the evaluator without the checkpoints that it compares with."""
+    """Return the evaluator without the checkpoints that it compares against."""
     kinds = settings_that_load(evaluator)
     empty = {name: () for name, kind in kinds.items() if kind == "run"}
     return dataclasses.replace(evaluator, **empty)
@@ -77,8 +78,8 @@ def without_runs(evaluator: Any) -> Any:
 def of_stage(evaluator: Any, stage: str) -> dict[str, Any]:
     """Return the settings of a stage by name; unmarked ones belong to "collect".
 
-    A validation set is left out if it is empty, so that runs made before an evaluator had the
-    setting are found.
+    An empty validation set is left out, so that runs made before an evaluator had this setting are
+    still found.
     """
     settings = {}
     for field in dataclasses.fields(evaluator):
@@ -90,7 +91,7 @@ def of_stage(evaluator: Any, stage: str) -> dict[str, Any]:
 
 
 def loaded_names(evaluator: Any) -> dict[str, str]:
-    """Return the names in the settings that load something, with the kind of each."""
+    """Return the names in the settings that load something, and the kind of each."""
     kinds = {}
     for setting, kind in settings_that_load(evaluator).items():
         value = getattr(evaluator, setting)
@@ -99,9 +100,9 @@ def loaded_names(evaluator: Any) -> dict[str, str]:
 
 
 def from_stored(kind: Any, settings: Mapping[str, Any]) -> Any:
-    """Return an evaluator with the settings of a stored run, under their present names.
+    """Return an evaluator with the settings of a stored run, under their current names.
 
-    Settings that it no longer has are ignored, and those that it has got since have their defaults.
+    Settings that no longer exist are ignored, and settings added since then have their defaults.
     """
     fields = {field.name: field for field in dataclasses.fields(kind)}
     known = {name: value for name, value in settings.items() if name in fields}
@@ -109,7 +110,7 @@ def from_stored(kind: Any, settings: Mapping[str, Any]) -> Any:
 
 
 def _stored(default: Any, value: Any) -> Any:
-    """Return a setting from its JSON value."""
+    """Convert a setting from its JSON value."""
     if dataclasses.is_dataclass(default) and isinstance(value, Mapping):
         kind: Any = type(default)
         return kind(**value)
@@ -117,7 +118,7 @@ def _stored(default: Any, value: Any) -> Any:
 
 
 def settings_that_load(evaluator: Any) -> dict[str, str]:
-    """Return the settings that load something, with the kind of each; not empty optional ones."""
+    """Return the settings that load something, and the kind of each, except empty optional ones."""
     kinds = {}
     for field in dataclasses.fields(evaluator):
         optional = field.metadata.get("optional", False)

@@ -1,4 +1,4 @@
-"""The subject of an evaluation: a network, images, and the means to run one on the other."""
+"""The subject of an evaluation: a network, its images, and methods that run the network on them."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from sdd_eval.records import Card, ModelSpec
 
 Rows = NDArray[np.int64]
 
-#: So many images are computed again before stored logits of a set are used.
+#: Number of images that are recomputed before the stored logits of a set are reused.
 PROBED = 2
-#: Largest accepted difference of their logits, relative to the logits' spread. Rounding with other
-#: threads and batches is far below, a change of the network's code far above.
+#: Largest accepted difference between their logits, relative to the spread of the logits. Rounding
+#: with other threads and batches is far smaller, a change in the network's code far larger.
 TOLERANCE = 1e-3
 
 
@@ -42,15 +42,15 @@ PartialResults = Callable[[str, Callable[[], Mapping[str, Any]]], Arrays]
 
 @dataclass(frozen=True)
 class Subject:
-    """A network from pixels in [0, 1] to logits, in eval mode and frozen, and its images."""
+    """A network that maps pixels in [0, 1] to logits, frozen and in eval mode, and its images."""
 
     model: torch.nn.Module
     spec: ModelSpec
     data: ImageSet
     sets: Mapping[str, Any] = field(default_factory=dict)
-    """Further `ImageSet`s and `CorruptedSet`s by name, as named by the settings."""
+    """Additional `ImageSet`s and `CorruptedSet`s by the names used in the settings."""
     networks: Mapping[str, Checkpoint] = field(default_factory=dict)
-    """Further checkpoints by name, as named by the settings."""
+    """Additional checkpoints by the names used in the settings."""
     card: Card | None = None
     device: str = "cpu"
     batch_size: int = 256
@@ -60,7 +60,7 @@ class Subject:
     cache: OutputFiles | None = None
     """Store of logits and features shared between evaluations; None stores nothing."""
     partial_results: PartialResults | None = None
-    """Store of the results of this evaluation until it is finished; None stores nothing."""
+    """Store of partial results until this evaluation is finished; None stores nothing."""
     pictures: bool = False
     """Whether evaluators add example images to their arrays."""
 
@@ -99,13 +99,13 @@ class Subject:
     ) -> Iterator[torch.Tensor]:
         """Yield batches of float32 pixels in [0, 1] on the device.
 
-        `indices` are the rows; by default `self.indices(images)`. Raise InputError for images of
-        another size or number of channels than the network takes.
+        `indices` are the rows, by default `self.indices(images)`. Raise InputError if the size or
+        the number of channels of the images is not what the network expects.
         """
         images = self.data if images is None else images
         check_shape(images, self.spec)
         rows = self.indices(images) if indices is None else indices
-        # All rows in order need no index: slices are views.
+        # If all rows are used in order, slices (views) suffice.
         whole = len(rows) == len(images) and bool((np.diff(rows) == 1).all())
         for batch in images.batches(self.batch_size, None if whole else rows, self.device):
             yield batch.float().div_(255)
@@ -121,7 +121,7 @@ class Subject:
     def batches(self, images: ImageSet | None = None) -> Iterator[Batch]:
         """Yield batches of pixels and the network's outputs.
 
-        Logits and features together cost one forward pass, or none if they are in the cache.
+        Logits and features together take one forward pass, or none if they are in the cache.
         """
         images = self.data if images is None else images
         yield from _batches(self, images, self.indices(images))
@@ -129,7 +129,7 @@ class Subject:
     def logits(
         self, images: ImageSet | None = None, label: str = "", indices: Rows | None = None
     ) -> NDArray[np.float32]:
-        """Return logits (n, classes), from the cache if possible; `indices` as in `pixels`."""
+        """Return logits (n, classes), from the cache if possible; `indices` is as in `pixels`."""
         images = self.data if images is None else images
         rows = self.indices(images) if indices is None else indices
         self.progress.start(label or images.name, len(rows))
@@ -138,7 +138,7 @@ class Subject:
         return logits
 
     def cell_logits(self, cell: ImageSet, note: str, cells: int) -> torch.Tensor:
-        """Return logits (n, classes) on the device of one of `cells` versions of the test set.
+        """Return logits (n, classes) on the device for one of `cells` versions of the test set.
 
         They are only stored if the cache has room for all cells: 75 cells of CIFAR-100 take
         300 MB, and those of ImageNet would displace everything else.
@@ -151,14 +151,15 @@ class Subject:
     def stored(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Arrays:
         """Return the result of `compute`, or the one stored by an interrupted run.
 
-        `name` is unique within the evaluation. The result must not depend on state other than the
-        run and the batch size, such as a generator's, as `compute` may not be called.
+        `name` is unique within the evaluation. Because `compute` may not be called, the result must
+        depend only on the run and the batch size, not on other state such as that of a random
+        generator.
         """
         stored = self.partial_results
         return stored(name, compute) if stored else Arrays.of(compute())
 
     def kept(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Arrays:
-        """Call `stored`, whose former name this is."""
+        """Call `stored`; this is its former name."""
         warnings.warn("Subject.kept is now called stored", DeprecationWarning, stacklevel=2)
         return self.stored(name, compute)
 
@@ -168,7 +169,7 @@ class Subject:
 
 
 def check_shape(images: ImageSet, spec: ModelSpec) -> None:
-    """Raise InputError for images of another size or number of channels than a network takes."""
+    """Raise InputError if the images' size or number of channels does not fit the network."""
     given, expected = (images.channels, images.image_size), (spec.channels, spec.image_size)
     if given != expected:
         raise InputError(
@@ -178,7 +179,7 @@ def check_shape(images: ImageSet, spec: ModelSpec) -> None:
 
 
 def _batches(subject: Subject, images: ImageSet, rows: Rows) -> Iterator[Batch]:
-    """Yield batches whose outputs are computed on request; if all are, they are stored."""
+    """Yield batches whose outputs are computed on request; they are stored if all are requested."""
 
     @functools.cache
     def cached() -> NetworkOutputs | None:
@@ -211,9 +212,9 @@ def outputs_of(
 ) -> NetworkOutputs:
     """Return logits, and features if requested, of some rows of a set, on the device.
 
-    With `features` they are stored with the logits, with `required` cached logits without features
-    are not used, and with `store` what is computed is stored in the cache. Raise InputError without
-    images.
+    With `features`, features are stored along with the logits; with `required`, cached logits
+    without features are not used; with `store`, computed outputs are added to the cache. Raise
+    InputError if there are no images.
     """
     if not len(rows):
         raise InputError(f"{images.name} has no images")
@@ -232,7 +233,7 @@ def outputs_of(
 
 
 class _PixelStream:
-    """Batches of pixels, read from the first that is requested."""
+    """Batches of pixels, read starting with the first one that is requested."""
 
     def __init__(self, subject: Subject, images: ImageSet, rows: Rows) -> None:
         self.subject, self.images, self.rows = subject, images, rows
@@ -240,7 +241,7 @@ class _PixelStream:
         self.stream: Iterator[torch.Tensor] = iter(())
 
     def at(self, start: int) -> torch.Tensor:
-        """Return the batch that begins at this row."""
+        """Return the batch that starts at this row."""
         if start != self.next:
             self.stream = self.subject.pixels(self.images, self.rows[start:])
         pixels = next(self.stream)
@@ -249,7 +250,7 @@ class _PixelStream:
 
 
 class _Collected:
-    """The outputs of a set, filled in place on the device, so that nothing waits for a copy."""
+    """The outputs of a set, filled in place on the device to avoid waiting for copies."""
 
     def __init__(self, total: int, features: bool) -> None:
         self.total, self.features, self.done = total, features, 0
@@ -281,7 +282,7 @@ def _store(subject: Subject, images: ImageSet, rows: Rows, collected: _Collected
 def _cached(
     subject: Subject, images: ImageSet, rows: Rows, features: bool
 ) -> NetworkOutputs | None:
-    """Return cached outputs if the network still gives the logits of the first images.
+    """Return cached outputs if the network still produces the same logits for the first images.
 
     The key of the cache covers weights and settings, but not the network's code.
     """

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def logits_and_labels(subject: Subject, **facts: Any) -> Arrays:
     """Return `logits` (images, classes) float32 and `labels` (images,), class indices.
 
-    And pictures of the most confident mistakes.
+    Pictures of the most confident mistakes are included.
     """
     logits, labels = subject.logits(), subject.labels()
     entries = [Array("logits", logits, ("images", "classes")), Array("labels", labels)]
@@ -35,7 +35,7 @@ def logits_and_labels(subject: Subject, **facts: Any) -> Arrays:
 
 
 def fit_on_validation(subject: Subject, validation_set: str) -> FittedTemperature:
-    """Fit the temperature on all validation images, whatever the limit."""
+    """Fit the temperature on all validation images, regardless of the limit."""
     images = subject.sets[validation_set]
     logits = subject.logits(images, f"{images.name}, for T", np.arange(len(images)))
     return fit_temperature(logits, images.labels)
@@ -44,14 +44,14 @@ def fit_on_validation(subject: Subject, validation_set: str) -> FittedTemperatur
 def temperature_of(
     subject: Subject, validation_set: str, logits: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> float:
-    """Return the temperature fitted on the validation set, or on the logits if it is empty."""
+    """Return the temperature fitted on the validation set, or on the logits if that is empty."""
     if validation_set:
         return fit_on_validation(subject, validation_set).value
     return fit_temperature(logits, labels).value
 
 
 def fitted_words(validation_set: bool) -> str:
-    """Return in words what a temperature was fitted on.
+    """Describe what a temperature was fitted on.
 
     >>> fitted_words(validation_set=False)
     "T, fitted by NLL to these images' clean logits"
@@ -61,7 +61,7 @@ def fitted_words(validation_set: bool) -> str:
 
 
 def temperature_text(temperature: float) -> str:
-    """Return a fitted temperature as text, with a note if it is a bound of the range.
+    """Return a fitted temperature as text, with a note if it is at a bound of the range.
 
     >>> temperature_text(1.25), temperature_text(MIN_TEMPERATURE)
     ('1.25', '0.05, a bound of the range')
@@ -70,16 +70,16 @@ def temperature_text(temperature: float) -> str:
     return f"{temperature:.4g}{bound}"
 
 
-#: What a temperature was fitted on.
+#: Descriptions of what a temperature was fitted on.
 HELD_OUT = "on validation images held out of training"
 
 
-#: The method of the interval of a temperature.
+#: Method used for the interval of a temperature.
 TEMPERATURE = "normal interval of log T, sandwich standard error"
 
 
 def temperature_bounds(temperature: float, error: float, level: float) -> Bounds | str:
-    """Return the bounds of a temperature from the standard error of log T, if that is known.
+    """Return the bounds of a temperature from the standard error of log T, if known.
 
     >>> [round(end, 3) for end in temperature_bounds(2.0, 0.1, 0.95)[1:3]]
     [1.644, 2.433]

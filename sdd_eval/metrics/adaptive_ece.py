@@ -20,8 +20,9 @@ from sdd_eval.statistics.statistic import Quantity, Statistic
 from sdd_eval.statistics.sums import SumStatistic
 
 #: Permutations count images in cells of confidence, half of them equally spaced in log2(1 −
-#: confidence) down to 2⁻³². A cell is cut like tied confidences, which changes the error of many
-#: images by about 1e-4. Up to `FEW_IMAGES` finer cells avoid that two images share a cell.
+#: confidence) down to 2⁻³². A cell is split like tied confidences, which changes the error of many
+#: images by about 1e-4. For up to `FEW_IMAGES` images, finer cells avoid that two images share a
+#: cell.
 CELLS_OF_MANY, CELLS_OF_FEW = 2048, 1 << 20
 FEW_IMAGES = 4096
 
@@ -31,7 +32,7 @@ def adaptive_ece(confidence: Any, correct: Any, bins: int = 10) -> float:
 
     Images are sorted by confidence and split into `bins` groups whose sizes differ by at most one,
     larger groups first. Images with equal confidences share their mean correctness, so that the
-    order of the images does not matter. Arguments and errors as in `calibration.ece`.
+    order of the images does not matter. Arguments and errors are as in `calibration.ece`.
 
     >>> round(adaptive_ece([0.9, 0.8, 0.6, 0.5], [1, 1, 0, 1], bins=2), 4)  # (.05 + .15) / 2
     0.1
@@ -43,7 +44,7 @@ def adaptive_ece(confidence: Any, correct: Any, bins: int = 10) -> float:
 
 
 def equal_mass_bins(confidence: Floats, correct: Floats, bins: int) -> binned.Bins:
-    """Return the non-empty equal-mass bins; sums of correct images are fractions at cut ties.
+    """Return the non-empty equal-mass bins; sums of correct images are fractional at split ties.
 
     >>> equal_mass_bins(np.array([0.5, 0.5, 0.25]), np.array([1.0, 0.0, 1.0]), 2).correct
     array([1.5, 0.5])
@@ -57,13 +58,13 @@ def equal_mass_bins(confidence: Floats, correct: Floats, bins: int) -> binned.Bi
 
 
 def _edges(images: int, bins: int) -> NDArray[np.int64]:
-    """Return the edges of equal-mass bins; sizes differ by at most one, larger bins come first."""
+    """Return the edges of equal-mass bins, whose sizes differ by at most one, larger bins first."""
     index = np.arange(bins + 1)
     return index * (images // bins) + np.minimum(index, images % bins)
 
 
 def adaptive_error(quantity: Quantity, confidence: Any, correct: Any, bins: int) -> Statistic:
-    """Return the adaptive ECE as a statistic; arguments and errors as in `adaptive_ece`."""
+    """Return the adaptive ECE as a statistic; arguments and errors are as in `adaptive_ece`."""
     confidences, flags = check_confidences(confidence, correct)
     exact = equal_mass_bins(confidences, flags, check_bins(bins))
     of_bins = replace(exact, correct=np.round(exact.correct))  # whole images, for the interval
@@ -85,7 +86,7 @@ def adaptive_error(quantity: Quantity, confidence: Any, correct: Any, bins: int)
 
 
 def _sums(confidence: Floats, correct: Floats, bins: int) -> SumStatistic:
-    """Return the adaptive ECE; the columns are images and residuals by cell of confidence."""
+    """Return the adaptive ECE; the columns are images and residuals by confidence cell."""
     from scipy.sparse import csr_matrix
 
     n = len(confidence)
@@ -109,7 +110,7 @@ def _sums(confidence: Floats, correct: Floats, bins: int) -> SumStatistic:
 
 
 def _cell_index(confidence: Floats, cells: int) -> NDArray[np.int64]:
-    """Return the cell of each confidence, non-decreasing in it.
+    """Return the cell of each confidence; cells do not decrease with confidence.
 
     >>> _cell_index(np.array([0.0, 0.5, 1.0]), 2048).tolist()
     [0, 544, 2047]

@@ -1,6 +1,6 @@
 """Convert inputs of metrics to NumPy arrays and validate them.
 
-Logits are processed in blocks of rows, so that float64 precision needs no float64 copy of all.
+Logits are processed in blocks of rows, so float64 precision does not need a full float64 copy.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from sdd_eval.errors import InputError
 Floats = NDArray[np.float64]
 LogitMatrix = NDArray[np.float32] | NDArray[np.float64]
 
-#: Values in a block of logits: 1 MiB of float64, which fits into a core's cache.
+#: Number of values in a block of logits: 1 MiB of float64, which fits into a core's cache.
 BLOCK_SIZE = 2**17
 
 
 def float_array(values: Any, name: str, *, dimensions: int = 1) -> Floats:
-    """Return an array, a list, or a tensor of any device and precision as a float64 array.
+    """Convert an array, a list, or a tensor of any device and precision to a float64 array.
 
-    `name` is what the values are, in the plural, for error messages. Raise InputError if the array
-    is empty, has another number of `dimensions`, or contains NaN.
+    `name` describes the values, in the plural, for error messages. Raise InputError if the array is
+    empty, does not have this number of `dimensions`, or contains NaN.
 
     >>> float_array([1, 2], "scores")
     array([1., 2.])
@@ -45,7 +45,8 @@ def float_array(values: Any, name: str, *, dimensions: int = 1) -> Floats:
 def class_indices(labels: Any, *, images: int, classes: int) -> NDArray[np.int64]:
     """Return labels (images,) as class indices.
 
-    Raise InputError for another number of labels, or one that is no integer in [0, `classes`).
+    Raise InputError for a wrong number of labels, or a label that is not an integer in [0,
+    `classes`).
 
     >>> class_indices([2.0, 0.0], images=2, classes=3)
     array([2, 0])
@@ -85,7 +86,7 @@ def logit_matrix(values: Any) -> LogitMatrix:
 
 
 def logits_and_targets(logits: Any, labels: Any) -> tuple[LogitMatrix, NDArray[np.int64]]:
-    """Return logits as `logit_matrix`, and the labels of their images as `class_indices`."""
+    """Return logits like `logit_matrix` and the labels of their images like `class_indices`."""
     values = logit_matrix(logits)
     return values, class_indices(labels, images=len(values), classes=values.shape[1])
 
@@ -108,7 +109,7 @@ def float64_blocks(matrix: LogitMatrix) -> Iterator[tuple[slice, Floats]]:
 
 
 def probability_blocks(matrix: LogitMatrix) -> Iterator[tuple[slice, Floats]]:
-    """Yield blocks of rows of the softmax in float64, as `float64_blocks`."""
+    """Yield blocks of rows of the softmax in float64, like `float64_blocks`."""
     for rows, block in float64_blocks(matrix):
         block -= block.max(axis=1, keepdims=True)
         np.exp(block, out=block)

@@ -1,6 +1,6 @@
 """The ECE that a perfectly calibrated model would show by chance.
 
-The ECE of finitely many images is never 0, so it is to be read next to this floor.
+The ECE of finitely many images is never 0, so it should be compared with this floor.
 
 Sources: Bröcker, Smith (2007), "Increasing the reliability of reliability diagrams" (consistency
 bars); Vaicenavicius et al. (2019), "Evaluating model calibration in classification" (the
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from sdd_eval.metrics.arrays import Floats
 from sdd_eval.metrics.calibration import bin_index, check_bins, check_confidences
 
-#: Images are drawn in groups whose confidences differ by at most 1/512; within a group the number
-#: of correct ones is binomial, which changes no standard deviation by more than 0.1 %.
+#: Images are drawn in groups whose confidences differ by at most 1/512; within a group, the number
+#: of correct images is binomial, which changes no standard deviation by more than 0.1 %.
 LEVELS = 512
 #: Default number of simulations.
 SIMULATIONS = 2000
@@ -30,8 +30,8 @@ class EceFloor:
     """The simulated ECE of a calibrated model (fractions).
 
     Attributes:
-        mean: the mean ECE.
-        low, high: its central interval.
+        mean: mean ECE.
+        low, high: central interval of the ECE.
         bin_low, bin_high: central intervals of each bin's accuracy (bins,); NaN in empty bins.
     """
 
@@ -47,9 +47,9 @@ def ece_floor(
 ) -> EceFloor:
     """Simulate the ECE of a calibrated model with the given confidences.
 
-    In each of `draws` simulations an image is correct with a probability equal to its confidence.
-    `level` is the coverage of the central intervals. Confidences (n,) are in any order; they, bins
-    and errors are as in `calibration.ece`.
+    In each of `draws` simulations, an image is correct with a probability equal to its confidence.
+    `level` is the coverage of the central intervals. Confidences (n,) may be in any order; they,
+    `bins` and errors are as in `calibration.ece`.
 
     >>> floor = ece_floor(np.linspace(0.1, 1, 10_000))
     >>> round(floor.mean, 3), floor.low < floor.mean < floor.high
@@ -69,7 +69,7 @@ def ece_floor(
 def _simulate(
     confidence: Floats, bins: int, draws: int, seed: int
 ) -> tuple[Floats, NDArray[np.int64], Floats]:
-    """Return correct images per draw and bin (draws, bins), and counts and expectations (bins,).
+    """Return correct images by draw and bin (draws, bins), counts and expectations (bins,).
 
     `confidence` must be sorted, so that the images of a group are adjacent.
     """

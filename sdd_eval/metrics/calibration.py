@@ -1,8 +1,8 @@
 """Calibration errors over equal-width bins: the ECE, its maximum, and debiased variants.
 
-`confidence` is the largest softmax probability of each image (n,), `correct` whether its prediction
-is right (n,). Bins are (0, 1/M], …, (1 − 1/M, 1]. All errors are fractions. Intervals are those of
-`statistics.closed_form.binned`: of the population's error over the same bins.
+`confidence` is the largest softmax probability of each image (n,), and `correct` is whether its
+prediction is correct (n,). Bins are (0, 1/M], …, (1 − 1/M, 1]. All errors are fractions. Intervals
+are those of `statistics.closed_form.binned`, for the population's error over the same bins.
 
 Sources: Naeini, Cooper, Hauskrecht (2015), "Obtaining well calibrated probabilities using Bayesian
 binning", in the form of Guo et al. (2017), "On calibration of modern neural networks" (ECE, MCE).
@@ -35,7 +35,7 @@ def ece(confidence: Any, correct: Any, bins: int = 10) -> float:
 
     Args:
         confidence: largest softmax probabilities (n,).
-        correct: whether each prediction is right (n,).
+        correct: whether each prediction is correct (n,).
         bins: number of equal-width bins.
 
     Raises:
@@ -51,7 +51,7 @@ def ece(confidence: Any, correct: Any, bins: int = 10) -> float:
 
 
 def ece_of_bins(bins: Bins) -> Floats:
-    """Return `ece` (…) of bins."""
+    """Return the `ece` (…) of bins."""
     total = bins.count.sum(axis=-1)
     return np.asarray(np.abs(bins.correct - bins.confidence).sum(axis=-1) / total)
 
@@ -59,8 +59,8 @@ def ece_of_bins(bins: Bins) -> Floats:
 def mce_of_bins(bins: Bins) -> Floats:
     """Return the maximum calibration error, max over filled bins of |accuracy − mean confidence|.
 
-    A bin of one image counts like any other, so the number (…) is noisy where bins are small. It
-    has no interval: in simulations a 95 % bootstrap interval covered 46 to 70 %.
+    A bin with one image counts like any other, so the value (…) is noisy if bins are small. It has
+    no interval: in simulations, 95 % bootstrap intervals had a coverage of 46 to 70 %.
 
     >>> float(mce_of_bins(bin_sums([0.9, 0.8, 0.75, 0.3], [1, 1, 0, 0])).round(4))  # .3, .275, .1
     0.3
@@ -73,7 +73,8 @@ def debiased_ece_of_bins(bins: Bins) -> Floats:
 
     Finitely many images inflate the ECE of even a calibrated model; this subtracts the expected
     inflation. Per bin, gap = accuracy − mean confidence, and the noise is normal with the variance
-    accuracy (1 − accuracy) / count; it is 0 in a bin all right or all wrong.
+    accuracy (1 − accuracy) / count; it is 0 in a bin whose predictions are all correct or all
+    wrong.
 
     >>> bins = bin_sums([0.75] * 100, [1] * 80 + [0] * 20)  # the ECE is .05
     >>> float(debiased_ece_of_bins(bins).round(4))
@@ -98,10 +99,10 @@ def debiased_l2_of_bins(bins: Bins) -> Floats:
 
 
 def bin_sums(confidence: Any, correct: Any, bins: int = 10) -> Bins:
-    """Return the sums over each equal-width bin (M,); errors as in `ece`.
+    """Return the sums over each equal-width bin (M,); errors are as in `ece`.
 
     A confidence of 0 lies in the first bin and one of 1.0 in the last; one within 1e-7 of an edge
-    lies in the lower bin, in float32 as in float64.
+    lies in the lower bin, in both float32 and float64.
 
     >>> bin_sums([0.2, 0.4, 1.0], [0, 1, 1], bins=2).correct
     array([1., 1.])
@@ -114,7 +115,7 @@ def bin_sums(confidence: Any, correct: Any, bins: int = 10) -> Bins:
 
 
 def bin_index(confidence: Floats, bins: int) -> NDArray[np.int64]:
-    """Return the index, from 0, of the equal-width bin of each confidence.
+    """Return the zero-based index of the equal-width bin of each confidence.
 
     >>> bin_index(np.array([0.0, 0.1, 0.10001, 1.0]), 10)
     array([0, 0, 1, 9])
@@ -124,7 +125,7 @@ def bin_index(confidence: Floats, bins: int) -> NDArray[np.int64]:
 
 
 def check_confidences(confidence: Any, correct: Any) -> tuple[Floats, Floats]:
-    """Return confidences (n,) and correct flags (n,) in float64; errors as in `ece`.
+    """Return confidences (n,) and correct flags (n,) in float64; errors are as in `ece`.
 
     >>> check_confidences([0.5], [True])
     (array([0.5]), array([1.]))
@@ -161,10 +162,10 @@ NO_MAXIMUM = "no method covers a maximum over bins"
 def equal_width_errors(
     quantities: Sequence[Quantity], confidence: Any, correct: Any, bins: int
 ) -> Statistic:
-    """Return errors over equal-width bins; the quantities' metrics are keys of `EQUAL_WIDTH`.
+    """Return errors over equal-width bins; the metrics of `quantities` are keys of `EQUAL_WIDTH`.
 
-    Columns hold residuals, accuracy less confidence, whose small sums are exact in float32.
-    Arguments and errors as in `ece`.
+    Columns hold residuals, accuracy minus confidence, whose small sums are exact in float32.
+    Arguments and errors are as in `ece`.
     """
     metrics = [quantity.metric for quantity in quantities]
     of_bins = bin_sums(confidence, correct, bins)

@@ -55,7 +55,7 @@ def confidence_and_correct(logits: Any, labels: Any) -> tuple[Floats, NDArray[np
 
 
 def top_k_correct(logits: Any, labels: Any, k: int = 5) -> NDArray[np.bool_]:
-    """Return whether the label is among the k largest logits of each image (n,).
+    """Return whether the label of each image is among its k largest logits (n,).
 
     Among equal logits earlier classes rank first.
 
@@ -112,7 +112,7 @@ def brier_per_image(logits: Any, labels: Any) -> Floats:
 
 
 def runner_up_labels(logits: Any) -> NDArray[np.int64]:
-    """Return the class of the second-largest logit of each image (n,); 0 of a single class.
+    """Return the class of the second-largest logit of each image (n,); 0 if there is one class.
 
     >>> runner_up_labels([[3.0, 1.0, 2.0]])
     array([2])
@@ -130,9 +130,9 @@ def loss_statistic(
     labels: Any,
     highest: float = math.inf,
 ) -> Statistic:
-    """Return a mean loss as a statistic; an error costs the loss of the runner-up in its interval.
+    """Return a mean loss as a statistic; its interval counts the runner-up's loss for an error.
 
-    `loss` returns the loss of each image (n,), `highest` is the largest possible.
+    `loss` returns the loss of each image (n,), and `highest` is the largest possible loss.
 
     >>> quantity = Quantity("nll", "nats", {}, "")
     >>> loss_statistic(quantity, nll_per_image, [[0.0, 0.0]], [1]).values.round(6)

@@ -23,9 +23,10 @@ from sdd_eval.statistics.sums import SumStatistic
 def classwise_ece(logits: Any, labels: Any, bins: int = 10) -> float:
     """Return the classwise ECE: the mean over classes of each class's ECE.
 
-    The ECE of a class compares, over all n images, its softmax probability with whether it is the
-    label, in equal-width bins. Classes without images count like the others. Raise InputError for
-    logits (n, classes) that are NaN or infinite, labels (n,) that do not match, or no bins.
+    The ECE of a class compares its softmax probability with the indicator that it is the label,
+    over all n images in equal-width bins. Classes without images count like the others. Raise
+    InputError for logits (n, classes) that are NaN or infinite, labels (n,) that do not match, or
+    fewer than one bin.
 
     >>> classwise_ece([[0.0, 0.0], [0.0, 0.0]], [0, 0])
     0.5
@@ -36,7 +37,7 @@ def classwise_ece(logits: Any, labels: Any, bins: int = 10) -> float:
 def classwise_sums(logits: Any, labels: Any, bins: int = 10) -> binned.Bins:
     """Return the sums of each class's probabilities over each of its bins (classes · M,).
 
-    An image counts once for each class, and is right for the class that is its label. Errors as in
+    An image counts once for each class, and as correct for the class of its label. Errors are as in
     `classwise_ece`.
 
     >>> classwise_sums([[0.0, 0.0]], [0], bins=2).correct
@@ -54,9 +55,9 @@ def classwise_sums(logits: Any, labels: Any, bins: int = 10) -> binned.Bins:
 
 
 def classwise_residuals(logits: Any, labels: Any, bins: int = 10) -> Any:
-    """Return probability − [label] of each class in its bin, sparse float32 (n, classes · bins).
+    """Return probability − [label] for each class in its bin, sparse float32 (n, classes · bins).
 
-    The classwise ECE is the sum of the columns' absolute sums, over images times classes.
+    The classwise ECE is the sum of the absolute column sums divided by images times classes.
 
     >>> classwise_residuals([[0.0, 0.0]], [1], bins=2).toarray().tolist()
     [[0.5, 0.0, -0.5, 0.0]]
@@ -76,16 +77,16 @@ def classwise_residuals(logits: Any, labels: Any, bins: int = 10) -> Any:
 
 
 def _blocks(values: LogitMatrix, bins: int) -> Iterator[tuple[slice, Floats, NDArray[np.int64]]]:
-    """Yield blocks of rows: their slice, probabilities, and the bin of each among all classes'."""
+    """Yield blocks of rows: slice, probabilities, and the bin of each among all classes' bins."""
     for rows, block in probability_blocks(values):
         yield rows, block, np.arange(values.shape[1]) * bins + bin_index(block, bins)
 
 
 def classwise_error(quantity: Quantity, logits: Any, labels: Any, bins: int) -> Statistic:
-    """Return the classwise ECE as a statistic; arguments and errors as in `classwise_ece`.
+    """Return the classwise ECE as a statistic; arguments and errors are as in `classwise_ece`.
 
-    The bins of different classes hold the same images, and those of many classes few labels. The
-    lower end is therefore at most the cross-fitted one. Without it, 95 % intervals covered .91 of
+    The bins of different classes hold the same images and, with many classes, few labels. The lower
+    end is therefore capped at the cross-fitted one. Without this cap, 95 % intervals covered .91 of
     samples with two classes, and .65 with 100 classes and 1,000 images, over-confident by half.
     """
     images, classes = np.shape(logits)

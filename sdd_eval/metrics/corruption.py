@@ -1,6 +1,6 @@
-"""Names of the common corruptions, and statistics under them: ECE of cells, errors in percent.
+"""Names of common corruptions, and statistics under corruption: ECE of cells, errors in percent.
 
-An image is always drawn with all its renderings, which are not independent.
+An image is always resampled together with all its renderings, which are not independent.
 
 Source: Hendrycks, Dietterich (2019), "Benchmarking neural network robustness to common
 corruptions and perturbations".
@@ -36,14 +36,14 @@ NINETEEN = (*FIFTEEN, *EXTRA)
 SEVERITIES = (1, 2, 3, 4, 5)
 
 #: The relative corruption error is undefined if corruption raises the baseline's error by less than
-#: this on average over severities: the denominator would be too close to 0.
+#: this, averaged over severities, because the denominator would be too close to 0.
 LEAST_LOSS = 0.01
 #: Relative rounding error of a difference of error rates.
 ROUNDING = 1e-9
 
-#: How images are drawn for the interval of a number of several cells.
+#: How images are resampled for the interval of a number over several cells.
 TOGETHER = "an image drawn with all its renderings"
-#: The method of the interval of a mean ECE over cells.
+#: Method used for the interval of a mean ECE over cells.
 OF_MEAN = (
     "inverted consistency test of the bins of all cells below, normal interval about the plug-in "
     f"mean above, {TOGETHER}"
@@ -57,10 +57,11 @@ def cell_calibration_errors(
     correct: Any,
     bins: int,
 ) -> Statistic:
-    """Return ECEs of cells, and means of the ECEs of several cells.
+    """Return ECEs of cells, and means of the ECEs over several cells.
 
-    `groups` are the columns of the cells that each number is the mean of; `confidence`, the largest
-    softmax probabilities, and `correct`, whether each prediction is right, are (n, cells).
+    `groups` holds, for each number, the columns of the cells that it averages; `confidence`, the
+    largest softmax probabilities, and `correct`, whether each prediction is correct, are (n,
+    cells).
 
     >>> quantity = Quantity("ece", "fraction", {"corruption": "fog", "severity": 1}, "")
     >>> cell_calibration_errors([quantity], [[0]], [[0.75], [0.75]], [[True], [False]], 10).values
@@ -107,11 +108,11 @@ def _averaged_errors(cells: Cells, averaging: Floats) -> SumStatistic:
     return SumStatistic(in_bins.reshape(n, -1), finish, n)
 
 
-#: The interval of a corruption error needs so many wrong images of the baseline per corruption.
+#: Number of images per corruption that the baseline must misclassify for an interval of its error.
 FEWEST_WRONG = 10
 FEW_WRONG = f"the baseline has fewer than {FEWEST_WRONG} wrong images in a corruption"
 NO_INCREASE = "corruption does not increase the baseline's error significantly"
-#: In resamples, relative CE is defined wherever the baseline's error increases at all.
+#: In resamples, the relative CE is defined whenever the baseline's error increases at all.
 MIN_INCREASE = 1e-9
 OF_ERROR = (
     "score interval with variance proportional to the ratio, Poisson bound of few errors below, "
@@ -124,8 +125,9 @@ def corruption_errors(own: Floats, baseline: Floats, least: float = LEAST_LOSS) 
     """Return CE and relative CE in percent (2, …, C), from error rates (…, 1 + C), clean first.
 
     The corruption error is 100 · Σ_s E_s / Σ_s E_s of the baseline, a ratio of sums over severities
-    s, not a mean of ratios; the relative one has E_s − E_clean in place of E_s. They are NaN where
-    the baseline makes no error, or its increase per severity is below `least`, apart from rounding.
+    s, not a mean of ratios; the relative error replaces E_s by E_s − E_clean. They are NaN where
+    the baseline makes no errors, or where its increase per severity is below `least`, up to
+    rounding.
 
     >>> corruption_errors(np.array([0.1, 0.3, 0.3]), np.array([0.1, 0.5, 0.109])).round(1)
     array([[ 60. , 275.2],
@@ -141,19 +143,19 @@ def corruption_errors(own: Floats, baseline: Floats, least: float = LEAST_LOSS) 
 
 @dataclass(frozen=True)
 class ErrorRatio:
-    """A mean over corruptions of errors, or of their increases, in percent of a baseline's."""
+    """A mean over corruptions of errors or of error increases, in percent of a baseline's."""
 
     quantity: Quantity
     over: Sequence[int]
     """The corruptions, as columns from 0."""
     relative: bool
-    """Whether of the increase over the clean error."""
+    """Whether to use the increase over the clean error."""
 
 
 def error_ratios(
     ratios: Sequence[ErrorRatio], own: Floats, baseline: Floats, *, itself: bool = False
 ) -> Statistic:
-    """Return errors in percent of a baseline's; each ratio must be defined.
+    """Return errors in percent of a baseline's; all ratios must be defined.
 
     `own` and `baseline` are the clean error of each image, then its mean error in each corruption
     (n, 1 + corruptions). If the network is its own baseline, `itself`, every ratio is 100 %.
@@ -191,8 +193,8 @@ def error_ratios(
 def _influence(ratio: ErrorRatio, own: Floats, baseline: Floats) -> tuple[Floats, Floats, float]:
     """Return each image's influence on a mean of ratios in percent (n,), by the delta method.
 
-    Also that on the denominators, relative to them (n,), and that of one image that is wrong in
-    every corruption on the mean.
+    Also return the influence on the denominators, relative to them (n,), and the influence on the
+    mean of an image that is wrong under every corruption.
     """
     over = [column + 1 for column in ratio.over]
     numerator, denominator = (
@@ -211,9 +213,10 @@ def _ratio_ends(
     wrong: Floats,
     level: float,
 ) -> Ends:
-    """Return the interval of a mean of ratios, or why there is none.
+    """Return the interval of a mean of ratios, or the reason why there is none.
 
-    `wrong` is the number of wrong images of the baseline, clean and in each corruption.
+    `wrong` is the number of images that the baseline misclassifies, clean and under each
+    corruption.
     """
     of_images, of_denominators, pseudo = influence
     if ratio.relative:

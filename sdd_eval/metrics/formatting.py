@@ -1,6 +1,6 @@
-"""Format values of metrics for the terminal, tables and sentences, by their entry in the registry.
+"""Format metric values for the terminal, tables and sentences, according to the registry.
 
-A metric that is shown in percent has no sign in tables, whose heading has it; its differences are
+A metric shown in percent has no percent sign in tables, as the heading has it; its differences are
 "points".
 """
 
@@ -24,7 +24,7 @@ def _by_character(characters: str, replacements: str) -> dict[str, str]:
     return dict(zip(characters, replacements.split(), strict=True))
 
 
-#: LaTeX of the characters that it reserves, writes as commands, or has in few fonts.
+#: LaTeX code for characters that LaTeX reserves, writes as commands, or has in few fonts.
 _ESCAPES = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -37,7 +37,7 @@ _ESCAPES = {
     **_by_character("–—…−³“”‘’", r"-- --- \ldots{} $-$ $^3$ “ ” ‘ ’"),
     **_by_character("ÐðÞþĐđĦħŊŋŦŧĸ", "D d Th th D d H h N n T t k"),
 }
-#: Letters that need the font encoding T1.
+#: Letters that need font encoding T1.
 _WITH_T1 = "ĄąĘęĮįŲųĿŀŉ"
 _MATHS = {
     **_by_character("±×·≥≤∞↑↓†", "pm times cdot geq leq infty uparrow downarrow dagger"),
@@ -54,7 +54,7 @@ _ESCAPES |= {character: rf"$\{command}$" for character, command in _MATHS.items(
 
 
 def format_number(metric: Metric, value: float | None, *, sign: bool = False) -> str:
-    """Return a value without its unit; "—" if there is none. With `sign`, write a plus sign, too.
+    """Return a value without its unit; "—" if there is none. With `sign`, add a plus sign.
 
     >>> from sdd_eval.metrics.registry import metric
     >>> format_number(metric("accuracy"), 0.9712), format_number(metric("ece"), -0.01, sign=True)
@@ -73,7 +73,7 @@ def format_number(metric: Metric, value: float | None, *, sign: bool = False) ->
 
 
 def format_value(metric: Metric, value: float | None) -> str:
-    """Return a value with its percent sign, if it has one.
+    """Return a value with a percent sign if its metric has one.
 
     >>> from sdd_eval.metrics.registry import metric
     >>> format_value(metric("accuracy"), 0.9712), format_value(metric("nll"), 0.25)
@@ -83,7 +83,7 @@ def format_value(metric: Metric, value: float | None) -> str:
 
 
 def format_mean(metric: Metric, summary: SeedSummary, *, unit: bool = False) -> str:
-    """Return mean ± standard deviation over seeds; with `unit`, also the percent sign.
+    """Return mean ± standard deviation over seeds; `unit` adds the percent sign.
 
     >>> from sdd_eval.metrics.registry import metric
     >>> from sdd_eval.statistics.seeds import SeedSummary
@@ -99,7 +99,7 @@ def format_mean(metric: Metric, summary: SeedSummary, *, unit: bool = False) -> 
 
 
 def format_difference(metric: Metric, value: float | None, *, sign: bool = True) -> str:
-    """Return a difference with its sign, of a metric in percent as points.
+    """Return a difference with its sign, in points if the metric is shown in percent.
 
     >>> from sdd_eval.metrics.registry import metric
     >>> format_difference(metric("accuracy"), -0.012), format_difference(metric("ece"), 0.01)
@@ -111,7 +111,7 @@ def format_difference(metric: Metric, value: float | None, *, sign: bool = True)
 def format_interval(
     metric: Metric, low: float | None, high: float | None, *, sign: bool = False
 ) -> str:
-    """Return an interval without its unit; with `sign`, as one of a difference.
+    """Return an interval without its unit; with `sign`, format it as that of a difference.
 
     >>> from sdd_eval.metrics.registry import metric
     >>> format_interval(metric("accuracy"), 0.4, 0.6)
@@ -140,7 +140,7 @@ def format_setting(value: Any) -> str:
     >>> format_setting((0.5, True)), format_setting({"epsilon": None}), format_setting([])
     ('0.5, yes', 'epsilon —', '—')
     """
-    if hasattr(value, "tolist"):  # a NumPy array, of which comparisons are arrays
+    if hasattr(value, "tolist"):  # a NumPy array, whose comparisons are arrays
         value = value.tolist()
     if value is None or value == "" or value == [] or value != value:
         return "—"
@@ -158,23 +158,23 @@ def format_setting(value: Any) -> str:
 def escaped(text: object) -> str:
     r"""Return text escaped for LaTeX; characters without an equivalent become "?".
 
-    Text that starts with a bracket or a star gets `{}` before it: LaTeX would take it for an
-    argument of the preceding `\\` or `\midrule`.
+    Text that starts with a bracket or a star is preceded by `{}`, because LaTeX would take it for
+    an argument of the preceding `\\` or `\midrule`.
 
     >>> escaped("CE + SD-Dropout λ 0.1, 50 % of a_b")
     'CE + SD-Dropout $\\lambda$ 0.1, 50 \\% of a\\_b'
     """
     words = " ".join(unicodedata.normalize("NFC", str(text)).split())
-    parts = re.split("(?<=-)(?=-)", words)  # LaTeX would take two hyphens for a dash
+    parts = re.split("(?<=-)(?=-)", words)  # LaTeX turns two hyphens into a dash
     plain = "{}".join("".join(map(_escape_character, part)) for part in parts)
     return f"{{}}{plain}" if plain.startswith(("[", "*")) else plain
 
 
 @functools.cache
 def _escape_character(character: str) -> str:
-    """Escape one character for the fonts that LaTeX has without further packages.
+    """Escape one character for the fonts that LaTeX provides without extra packages.
 
-    Of a letter with an accent that they lack the letter remains.
+    An accented letter that they lack is replaced by the base letter.
     """
     if character in _ESCAPES:
         return _ESCAPES[character]
@@ -188,7 +188,7 @@ def _escape_character(character: str) -> str:
 
 
 def format_verdict(entry: Metric, verdict: str) -> str:
-    """Return a verdict of a test as a reader needs it: better or worse instead of higher or lower.
+    """Return the verdict of a test for readers: better or worse instead of higher or lower.
 
     >>> from sdd_eval.metrics.registry import metric
     >>> format_verdict(metric("ece"), "lower"), format_verdict(metric("ece"), "not distinguishable")

@@ -1,4 +1,4 @@
-"""Names of data sets, networks, methods, corruptions and detectors as people write them."""
+"""Display names of data sets, networks, methods, corruptions and detectors."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ NAMES = {
     **{"small_cnn": "small CNN", "small_cnn_wide": "wide small CNN"},
     **{"resnet10_s2": "ResNet-10, stride 2", "resnet18_maxpool": "ResNet-18, max-pooling"},
 }
-#: Endings of corrupted versions of a test set.
+#: Suffixes of corrupted versions of a test set.
 _VERSIONS = {"_c_regenerated": "-C, regenerated", "_c": "-C"}
 
 
 def display_name(name: object) -> str:
-    """Return a name as people write it; one that is no identifier is unchanged.
+    """Return the display name of an identifier; other names are returned unchanged.
 
     >>> [display_name(name) for name in ("cifar100_c", "photo_patches", "resnet18", "./My set")]
     ['CIFAR-100-C', 'Photo patches', 'ResNet-18', './My set']

@@ -1,7 +1,7 @@
-"""Metrics of a score that separates in-distribution from OOD images: AUROC, AUPR, FPR, curves.
+"""Metrics for a score that separates in-distribution from OOD images: AUROC, AUPR, FPR, curves.
 
-A higher score means more in-distribution ("inliers" against "outliers"). Everything is counted in
-integers at the distinct scores after one sort, so that ties are handled exactly.
+A higher score means more in-distribution ("inliers" as opposed to "outliers"). Counts are integers
+at the distinct scores after one sort, so ties are handled exactly.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Counts = NDArray[Any]
 
 @dataclass(frozen=True)
 class OperatingPoints:
-    """Counts of inliers and outliers (…, T) whose score is at least each of T falling thresholds.
+    """Counts of inliers and outliers (…, T) scoring at least each of T decreasing thresholds.
 
-    The first threshold is +∞, where nothing is accepted; at the last, the lowest score, everything
-    is. Leading axes hold several permutations or resamples of the images.
+    At the first threshold, +∞, nothing is accepted; at the last, the lowest score, everything is.
+    Leading axes hold several permutations or resamples of the images.
     """
 
     inliers: Counts
@@ -45,7 +45,7 @@ class OperatingPoints:
 
     @cached_property
     def balanced(self) -> OperatingPoints:
-        """The points with both sides weighted equally, whatever their numbers of images."""
+        """The points with both sides weighted equally, regardless of their numbers of images."""
         n, m = (total[..., None] for total in self.totals)
         return OperatingPoints(m * self.inliers, n * self.outliers)
 
@@ -53,18 +53,19 @@ class OperatingPoints:
 def ood_metrics(
     in_scores: Any, out_scores: Any, metrics: Iterable[str] | None = None
 ) -> dict[str, float]:
-    """Return the metrics of OOD detection as fractions; each convention has its own key.
+    """Return OOD detection metrics as fractions; each convention has its own key.
 
     An image is accepted as in-distribution if its score is at least the threshold.
 
     - `fpr_at_95_tpr`: the share of outliers accepted at the highest threshold that at least 95 % of
-      the inliers reach; no interpolation. `fpr_at_95_tpr_out`, with outliers positive: the share of
-      inliers at or below the lowest score that at least 95 % of the outliers do not exceed.
+      the inliers reach; no interpolation. `fpr_at_95_tpr_out`, with outliers as positives: the
+      share of inliers at or below the lowest score that at least 95 % of the outliers do not
+      exceed.
     - `detection_error`: minimum over thresholds, ±∞ included, of ½ (1 − TPR) + ½ FPR;
       `detection_error_by_counts`: of (misses + false alarms) / (n + m).
     - `auroc`: P(inlier > outlier) + ½ P(equal).
-    - `aupr_in`, `aupr_out`: average precision (step rule) with inliers or outliers positive, from
-      counts: it depends on n : m. `…_prevalence_free`: with precision = TPR / (TPR + FPR).
+    - `aupr_in`, `aupr_out`: average precision (step rule) with inliers or outliers as positives,
+      from counts, so it depends on n : m. `…_prevalence_free`: with precision = TPR / (TPR + FPR).
 
     Args:
         in_scores: scores of in-distribution images (n,).
@@ -101,12 +102,12 @@ def ranking_metrics(
 
 
 def operating_points(in_scores: Floats, out_scores: Floats) -> OperatingPoints:
-    """Return the operating points at +∞ and every distinct score, thresholds falling.
+    """Return the operating points at +∞ and every distinct score, by decreasing threshold.
 
     >>> operating_points(np.array([3.0, 2.0]), np.array([2.0, 1.0])).inliers
     array([0, 1, 2, 2])
     """
-    # Two sorts of values and a stable sort that only merges: half the time of sorting indices.
+    # Two sorts of values and a stable sort that only merges take half as long as sorting indices.
     scores = np.concatenate([np.sort(in_scores), np.sort(out_scores)])
     order = np.argsort(scores, kind="stable")[::-1]
     ranked, is_inlier = scores[order], order < len(in_scores)
@@ -133,14 +134,14 @@ def _detection_error_by_counts(points: OperatingPoints) -> Floats:
 
 
 def _auroc(points: OperatingPoints) -> Floats:
-    """Return the area under the ROC curve by trapezoids, which count ties half."""
+    """Return the area under the ROC curve (trapezoidal rule), which counts ties half."""
     n, m = points.totals
     areas = np.diff(points.outliers, axis=-1) * (points.inliers[..., 1:] + points.inliers[..., :-1])
     return np.asarray(areas.sum(axis=-1) / (2 * n * m))
 
 
 def _average_precision(points: OperatingPoints) -> Floats:
-    """Return Σ precision · increase of recall."""
+    """Return Σ precision · increase in recall."""
     positives = points.inliers[..., 1:]
     terms = np.add(positives, points.outliers[..., 1:], dtype=np.float64)
     # Where nothing is accepted, precision is undefined, but recall does not increase either.
@@ -169,7 +170,7 @@ METRICS: Mapping[str, Callable[[OperatingPoints], Floats]] = {
 def roc_curve(in_scores: ArrayLike, out_scores: ArrayLike) -> tuple[Floats, Floats]:
     """Return false and true positive rates at every threshold, from (0, 0) to (1, 1).
 
-    Inliers are positive; the area under the curve is the AUROC in which ties count half.
+    Inliers are the positives; the area under the curve is the AUROC with ties counted as one half.
 
     >>> false_positive, true_positive = roc_curve([3.0, 1.0], [2.0])
     >>> false_positive.tolist(), true_positive.tolist()
@@ -181,9 +182,9 @@ def roc_curve(in_scores: ArrayLike, out_scores: ArrayLike) -> tuple[Floats, Floa
 
 
 def tpr_at_fpr(false_positive: Floats, true_positive: Floats, rates: Floats) -> Floats:
-    """Return the true positive rates of a ROC curve at given false positive rates.
+    """Return the true positive rates of an ROC curve at given false positive rates.
 
-    On a vertical segment it is the upper end (`np.interp` takes the last of equal knots).
+    On a vertical segment, this is the upper end (`np.interp` takes the last of equal knots).
 
     >>> tpr_at_fpr(np.array([0.0, 0.0, 1.0]), np.array([0.0, 0.5, 1.0]), np.array([0.0, 0.5]))
     array([0.5 , 0.75])
@@ -193,9 +194,9 @@ def tpr_at_fpr(false_positive: Floats, true_positive: Floats, rates: Floats) -> 
 
 
 def precision_recall_curve(in_scores: ArrayLike, out_scores: ArrayLike) -> tuple[Floats, Floats]:
-    """Return recall and precision at every threshold, inliers positive, recall ascending.
+    """Return recall and precision at every threshold, inliers positive, recall increasing.
 
-    The sum of precision times the steps of recall is the average precision.
+    The sum of precision times the steps in recall is the average precision.
 
     >>> recall, precision = precision_recall_curve([3.0, 1.0], [2.0])
     >>> recall.tolist(), precision.round(3).tolist()
@@ -207,9 +208,9 @@ def precision_recall_curve(in_scores: ArrayLike, out_scores: ArrayLike) -> tuple
 
 
 def precision_at_recall(recall: Floats, precision: Floats, levels: Floats) -> Floats:
-    """Return the precision at the highest threshold that reaches each recall level, by steps.
+    """Return the precision at the highest threshold that reaches each recall level (step rule).
 
-    At a recall of 0 it is that of the first threshold that accepts an inlier.
+    At a recall of 0, it is the precision at the first threshold that accepts an inlier.
 
     >>> precision_at_recall(np.array([0.5, 1.0]), np.array([1.0, 0.6]), np.array([0.0, 0.75]))
     array([1. , 0.6])
@@ -221,10 +222,10 @@ def precision_at_recall(recall: Floats, precision: Floats, levels: Floats) -> Fl
 
 
 def risk_coverage_curve(scores: ArrayLike, correct: ArrayLike) -> tuple[Floats, Floats]:
-    """Return coverage k / n and the risk, the share of wrong images among the k surest, k = 1 … n.
+    """Return coverage k / n and risk, the share of errors among the k most confident, k = 1 … n.
 
-    Images of equal score are accepted in random order, in expectation: each adds the mean error of
-    its ties (as in AURC, Geifman and El-Yaniv 2017).
+    Images with equal scores count as accepted in random order, in expectation: each adds the mean
+    error of its ties (as in AURC, Geifman and El-Yaniv 2017).
 
     >>> coverage, risk = risk_coverage_curve([0.9, 0.5, 0.5, 0.1], [1, 0, 1, 0])
     >>> coverage.tolist(), risk.round(3).tolist()

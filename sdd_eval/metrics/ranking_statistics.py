@@ -1,9 +1,10 @@
-"""Rankings as statistics: value, interval and paired test of each metric from one definition.
+"""Rankings as statistics: the value, interval and paired test of each metric share one definition.
 
 Scores of two networks are comparable only as ranks within a network (Venkatraman, Begg 1996), so
-the sums of the paired test are numbers of images by rank. A network with more than `MAX_RANKS`
-distinct scores gets that many ranks of equally many images, which changes a metric by about 1 in
-1,000. Intervals are those of `statistics.closed_form.ranking`, from the scores themselves.
+the sums in the paired test are numbers of images by rank. A network with more than `MAX_RANKS`
+distinct scores gets that many ranks with equal numbers of images, which changes a metric by about 1
+in 1,000. Intervals are those of `statistics.closed_form.ranking`, computed from the scores
+themselves.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ COMMON_METRICS = ("auroc", "fpr_at_95_tpr")
 OTHER_METRICS = tuple(name for name in METRICS if name not in COMMON_METRICS)
 
 Scores = NDArray[np.float64]
-#: A function of scores of inliers and of outliers and a `level`, to bounds or why there are none.
+#: Maps scores of inliers, scores of outliers and a `level` to bounds, or to why there are none.
 PairBounds = Callable[..., Bounds | str]
 
 AUROC = "Wilson interval, effective number of images by DeLong's variance"
@@ -44,7 +45,7 @@ def _with_outliers_positive(bounds: PairBounds) -> PairBounds:
 
 
 _BY_COUNTS = partial(ranking.average_precision, prevalence_free=False)
-#: Interval and method of each metric but the AUROC.
+#: Interval and method of each metric except the AUROC.
 INTERVALS: Mapping[str, tuple[PairBounds, str]] = {
     "fpr_at_95_tpr": (ranking.fpr_at_tpr, THRESHOLD),
     "fpr_at_95_tpr_out": (_with_outliers_positive(ranking.fpr_at_tpr), THRESHOLD),
@@ -85,7 +86,7 @@ def rank_columns(scores: Scores, group: NDArray[np.int64], groups: int) -> Any:
 
 
 def accepted_counts(sums: Floats, groups: int) -> Floats:
-    """Return the numbers of images (k, groups, ranks + 1) above each rank, from none to all."""
+    """Return the number of images (k, groups, ranks + 1) above each rank, from none to all."""
     counts = sums.reshape(len(sums), groups, -1)
     accepted = np.zeros((len(sums), groups, counts.shape[-1] + 1))
     np.cumsum(counts[..., ::-1], axis=-1, out=accepted[..., 1:])
@@ -93,10 +94,11 @@ def accepted_counts(sums: Floats, groups: int) -> Floats:
 
 
 def mean_of_ends(bounds: Sequence[Bounds | str]) -> Bounds | str:
-    """Return the interval of a mean of numbers that rest on shared images.
+    """Return the interval of a mean of numbers that are based on shared images.
 
-    Its ends are the means of their ends. This is square-and-add with fully correlated numbers: the
-    widest interval, whatever the correlation. Without one of them there is none, for its reason.
+    Its ends are the means of their ends. This is square-and-add for fully correlated numbers, which
+    gives the widest interval for any correlation. If one of them has no interval, the mean has none
+    for the same reason.
 
     >>> mean_of_ends([Bounds(0.125, 0.0, 0.25), Bounds(0.375, 0.25, 0.75)])[:3]
     (0.25, 0.125, 0.5)
@@ -112,7 +114,7 @@ def mean_of_ends(bounds: Sequence[Bounds | str]) -> Bounds | str:
 
 
 def method_of_mean(method: str, count: int) -> str:
-    """Return the method of `mean_of_ends` in words."""
+    """Describe the method of `mean_of_ends`."""
     return f"{method}; means of the {count} intervals' ends" if count > 1 else method
 
 
@@ -121,9 +123,9 @@ class Rankings:
     """The same inliers ranked against several sets of outliers, and means over sets.
 
     Attributes:
-        inliers: by set, the scores of the inliers (n,); usually the same for all sets.
-        outliers: by set, the scores of its outliers (m,).
-        groups: by label, the sets whose metrics are averaged.
+        inliers: scores of the inliers (n,), by set; usually the same for all sets.
+        outliers: scores of the outliers (m,), by set.
+        groups: sets whose metrics are averaged, by label.
         metrics: the metrics to compute.
     """
 
@@ -148,8 +150,8 @@ class Rankings:
     ) -> Statistic:
         """Return metrics of each group of sets.
 
-        `quantity` returns what a number is, from its metric and the label of its group; `untested`
-        is why there is no paired test, required if inliers' scores depend on the set.
+        `quantity` returns the quantity for a metric and the label of a group; `untested` is why
+        there is no paired test, which is required if the inliers' scores depend on the set.
         """
         rows = [(metric, label) for label in self.groups for metric in metrics]
         return Statistic(
@@ -189,7 +191,7 @@ class Rankings:
         return ranking.mean_auroc([ranking.placements(*pair) for pair in pairs], level)
 
     def _sums(self, metrics: Sequence[str]) -> SumStatistic:
-        """Return the metrics as functions of numbers of images by set and rank."""
+        """Return the metrics as functions of the numbers of images by set and rank."""
         inliers = next(iter(self.inliers.values()))
         sizes = (len(inliers), *map(len, self.outliers.values()))
         return SumStatistic(self._columns, partial(self._finish, metrics), sizes)

@@ -1,8 +1,8 @@
 """The registry of metrics: title, unit, direction, range, format, family, definition and source.
 
-Tables, figures, sentences and the documentation take these facts from here. An evaluator of another
-package registers its metrics in its class attribute `metrics`; a metric that nobody registered has
-its name as title, no direction, and four decimals.
+Tables, figures, sentences and the documentation take these facts from here. Evaluators from other
+packages register their metrics in the class attribute `metrics`; an unregistered metric has its
+name as title, no direction, and four decimals.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Metric:
         name: name in results and study files.
         title: name in tables and sentences.
         unit: unit of the stored value; rates are fractions.
-        better: which values are better; empty if neither are.
+        better: which values are better; empty if neither.
         lowest, highest: range of the values.
-        percent: whether tables show it in percent.
+        percent: whether tables show the metric in percent.
         digits: decimals in tables.
-        family: what it is about.
-        evaluators: the evaluators of this package that report it.
-        definition: one sentence.
-        source: the paper that defines it; empty for common knowledge.
+        family: the topic that the metric belongs to.
+        evaluators: the evaluators in this package that report it.
+        definition: one-sentence definition.
+        source: the paper that defines the metric; empty for common knowledge.
     """
 
     name: str
@@ -72,14 +72,14 @@ class Metric:
         return self.title[:1].lower() + self.title[1:] if common else self.title
 
 
-#: Persons whose names start a title.
+#: People whose names start a title.
 _NAMES = ("Brier",)
 
 
 def metric(name: str, unit: str = "") -> Metric:
-    """Return a metric by name, of this package or of an installed evaluator.
+    """Return a metric of this package or of an installed evaluator by name.
 
-    A metric that nobody registered has `unit`, and four decimals unless it is a count.
+    An unregistered metric has the unit `unit`, and four decimals unless it is a count.
 
     >>> metric("ece").title, metric("ece").better, metric("my_rate").title
     ('ECE', 'lower', 'my rate')
@@ -94,7 +94,7 @@ def metric(name: str, unit: str = "") -> Metric:
 
 
 def registered() -> Mapping[str, tuple[Metric, ...]]:
-    """Return the metrics that evaluators of other packages register, by evaluator."""
+    """Return the metrics registered by evaluators of other packages, by evaluator."""
     points = plugins.points("evaluators").items()
     others = (name for name, point in points if not point.value.startswith("sdd_eval."))
     return _registered(tuple(others))
@@ -120,7 +120,7 @@ def built_in() -> dict[str, Metric]:
 
 
 def _metric(row: dict[str, Any]) -> Metric:
-    """Return the metric of a row of the table."""
+    """Return the metric in a row of the table."""
     numbers = {"lowest": float(row["lowest"]), "highest": float(row["highest"])}
     shown = {"percent": row["percent"] == "yes", "digits": int(row["digits"])}
     return Metric(**{**row, **numbers, **shown, "evaluators": tuple(row["evaluators"].split())})

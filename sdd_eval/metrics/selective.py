@@ -1,9 +1,10 @@
 """Selective prediction: accept the most confident predictions, reject the others.
 
-Intervals of areas and coverages are those of `statistics.closed_form.risk_coverage`, those of
-misclassification detection `closed_form.ranking` with right images as inliers. The sums of the
-paired test are as in `ranking_statistics`. Cells are several renderings of the same images, such as
-corruptions of the test set; means over cells average each image's influence on them.
+Intervals of areas and coverages are those of `statistics.closed_form.risk_coverage`, and those of
+misclassification detection are those of `closed_form.ranking` with correct predictions as inliers.
+The sums in the paired test are as in `ranking_statistics`. Cells are several renderings of the same
+images, such as corruptions of the test set; means over cells average each image's influence over
+the cells.
 
 Sources: Geifman, El-Yaniv (2017), "Selective classification for deep neural networks" (risk and
 coverage); Geifman, Uziel, El-Yaniv (2019), "Bias-reduced uncertainty estimation for deep neural
@@ -53,21 +54,26 @@ COVERAGE_RISKS = {"coverage_at_1_percent_risk": 0.01, "coverage_at_5_percent_ris
 def selective_metrics(scores: Any, correct: Any) -> dict[str, float]:
     """Return the metrics of selective prediction as fractions.
 
-    Images are accepted in order of decreasing score. Images of equal score are accepted in random
-    order, and each metric is its expectation; only coverage does not split ties.
+    Images are accepted in order of decreasing score. Images with equal scores are accepted in
+    random order, and each metric is the expected value; only coverage does not split ties.
 
-    - `aurc`: the mean over k = 1 … n of the risk (share of wrong predictions) among the k surest.
-    - `aurc_excess`: AURC minus that of the best order, all right images before all wrong ones.
+    - `aurc`: the mean over k = 1 … n of the risk (share of wrong predictions) among the k most
+      confident.
+    - `aurc_excess`: AURC minus that of the best order, all correct predictions before all wrong
+      ones.
     - `augrc`: area under the generalised risk (wrong and accepted, as a share of all n images) over
-      coverage, by trapezoids from 0; = (1 − AUROC) · a · (1 − a) + (1 − a)² / 2 with accuracy a.
+      coverage, by the trapezoidal rule from 0; = (1 − AUROC) · a · (1 − a) + (1 − a)² / 2 with
+      accuracy a.
     - `coverage_at_1_percent_risk`, `coverage_at_5_percent_risk`: the largest share of images that a
       threshold accepts at no more than that risk; 0 if there is none.
-    - `misclassification_auroc`: P(right > wrong) + ½ P(equal), and
-      `misclassification_fpr_at_95_tpr`: the share of wrong images accepted at the highest threshold
-      that at least 95 % of the right ones reach. Both are missing if all or no images are right.
+    - `misclassification_auroc`: P(correct > wrong) + ½ P(equal), and
+      `misclassification_fpr_at_95_tpr`: the share of wrong predictions accepted at the highest
+      threshold that at least 95 % of the correct ones reach. Both are missing if all or no
+      predictions are correct.
 
-    Scores (n,) are higher for surer predictions, `correct` (n,) is whether each is right. Raise
-    InputError for empty arrays or different lengths, a NaN score, or a flag that is not 0 or 1.
+    Scores (n,) are higher for more confident predictions; `correct` (n,) is whether each is
+    correct. Raise InputError for empty arrays or different lengths, a NaN score, or a flag that is
+    not 0 or 1.
 
     >>> metrics = selective_metrics([4.0, 3.0, 2.0, 1.0], [1, 1, 0, 1])  # risks 0, 0, 1/3, 1/4
     >>> {name: round(value, 4) for name, value in metrics.items() if name.startswith("a")}
@@ -84,15 +90,15 @@ def selective_metrics(scores: Any, correct: Any) -> dict[str, float]:
 
 
 def selective_metrics_of(points: OperatingPoints) -> dict[str, Floats]:
-    """Return all metrics (…) of counts of right ("inliers") and wrong images (…, T).
+    """Return all metrics (…) from counts of correct ("inliers") and wrong predictions (…, T).
 
-    AUROC and FPR are NaN where there are only right or only wrong images.
+    AUROC and FPR are NaN where all predictions are correct or all are wrong.
     """
     right, wrong = points.totals
     images = right + wrong
     accepted = points.inliers + points.outliers
     risks = _sum_of_risks(accepted, points.outliers)
-    # In the best order the risk is 0 among the right images and then (k − right) / k.
+    # In the best order, the risk is 0 among the correct predictions and then (k − right) / k.
     harmonic = _harmonic_numbers(int(images.max()))
     best = wrong - right * (_look_up(harmonic, images) - _look_up(harmonic, right))
     sizes, new_wrong = np.diff(accepted, axis=-1), np.diff(points.outliers, axis=-1)
@@ -103,7 +109,7 @@ def selective_metrics_of(points: OperatingPoints) -> dict[str, Floats]:
         "augrc": (area - wrong / 2) / images**2,
     }
     for metric, risk in COVERAGE_RISKS.items():
-        # Compare counts, so that 1 wrong of 100 is not above 1 % by rounding.
+        # Compare counts, so that 1 wrong in 100 does not exceed 1 % by rounding.
         allowed = points.outliers <= np.round(accepted * risk, 9)
         metrics[metric] = np.where(allowed, accepted, 0).max(axis=-1) / images
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -118,9 +124,9 @@ def selective_metrics_of(points: OperatingPoints) -> dict[str, Floats]:
 def _sum_of_risks(accepted: Floats, wrong: Floats) -> Floats:
     """Return Σ over k = 1 … n of the expected risk among the first k (…), from counts at ties.
 
-    Within a tie wrong images are spread evenly: after N images with A wrong, the j-th image of a
-    tie with a share r of wrong images has the risk (A + j r) / (N + j). With harmonic numbers H the
-    sum over the W images of the tie is r W + (A − r N) (H(N + W) − H(N)).
+    Within a tie, wrong predictions are spread evenly: after N images with A wrong, the j-th image
+    of a tie with a share r of wrong predictions has the risk (A + j r) / (N + j). With harmonic
+    numbers H, the sum over the W images of the tie is r W + (A − r N) (H(N + W) − H(N)).
     """
     before, after = accepted[..., :-1], accepted[..., 1:]
     sizes = after - before
@@ -146,13 +152,13 @@ SCORES = ("msp", "max_logit", "energy", "entropy")
 
 
 def confidence_scores(logits: Any) -> Floats:
-    """Return the confidence scores (n, 4) of logits (n, classes), a column for each of `SCORES`.
+    """Return the confidence scores (n, 4) of logits (n, classes), one column for each of `SCORES`.
 
-    - `msp`: log-odds of the maximum softmax probability. They rank as the probability does, but do
-      not saturate where it rounds to 1.0.
+    - `msp`: log-odds of the maximum softmax probability. They rank images as the probability does,
+      but do not saturate where it rounds to 1.0.
     - `max_logit`: the largest logit.
     - `energy`: the negative energy, log Σ exp.
-    - `entropy`: the negative entropy of the softmax, in nats, without cancellation near 0.
+    - `entropy`: the negative entropy of the softmax, in nats, computed without cancellation near 0.
 
     Raises:
         InputError: there are fewer than two classes, or logits are NaN or infinite.
@@ -200,7 +206,7 @@ MANY_RANKS = "the ranks of many cells are too many sums for a permutation test"
 
 @dataclass(frozen=True)
 class Cell:
-    """The confidence and correctness of images in one rendering."""
+    """Confidence and correctness of the images in one rendering."""
 
     scores: NDArray[np.float64]
     correct: NDArray[np.bool_]
@@ -211,7 +217,7 @@ class Cell:
         return selective_metrics(self.scores, self.correct)
 
     def sums(self, metrics: Sequence[str]) -> SumStatistic:
-        """Return metrics as functions of numbers of right and wrong images by rank."""
+        """Return metrics as functions of the numbers of correct and wrong predictions by rank."""
 
         def finish(sums: Floats) -> Floats:
             accepted = accepted_counts(sums, 2)
@@ -230,12 +236,12 @@ class Cell:
 
     @cached_property
     def sides(self) -> tuple[Floats, Floats]:
-        """The scores of the right and of the wrong images."""
+        """The scores of the correct and of the wrong predictions."""
         return self.scores[self.correct], self.scores[~self.correct]
 
     @cached_property
     def placed(self) -> ranking.Placements:
-        """DeLong's components of the right and of the wrong images."""
+        """DeLong's components of the correct and of the wrong predictions."""
         return ranking.placements(*self.sides)
 
     @property
@@ -260,9 +266,9 @@ class Cell:
 
 
 def selective_statistic(quantities: Sequence[Quantity], cells: Sequence[Cell]) -> Statistic:
-    """Return the means of metrics over cells of the same images, which must be defined in each.
+    """Return means of metrics over cells of the same images; they must be defined in each cell.
 
-    The metrics of one cell have a permutation test, means of several cells do not.
+    The metrics of one cell have a permutation test; means over several cells do not.
 
     >>> cell = Cell(np.array([3.0, 2.0, 1.0]), np.array([True, True, False]))
     >>> selective_statistic([Quantity("augrc", "fraction", {}, "")], [cell]).values.round(3)
@@ -283,7 +289,7 @@ def selective_statistic(quantities: Sequence[Quantity], cells: Sequence[Cell]) -
 
 
 def _influence(metrics: Sequence[str], cells: Sequence[Cell]) -> Callable[[], Floats] | None:
-    """Return a function to each image's influence (n, metrics) on means; None if it is unknown."""
+    """Return a function for each image's influence (n, metrics) on the means; None if unknown."""
     defined = not any(cell.one_sided for cell in cells)
     if not all(metric in AREAS or (metric == AUROC_METRIC and defined) for metric in metrics):
         return None
@@ -304,9 +310,9 @@ def _method(metric: str, cells: int) -> str:
 def _mean_bounds(metric: str, cells: Sequence[Cell], level: float) -> Bounds | str:
     """Return the interval of the mean of a metric over cells of the same images.
 
-    - Areas, and the AUROC: from the variance of the influence, averaged over cells, of each image.
+    - Areas, and the AUROC: from the variance of each image's influence, averaged over cells.
     - FPR: the means of the cells' ends.
-    - Coverage at a risk: of one cell only.
+    - Coverage at a risk: for a single cell only.
     """
     if metric in AREAS:
         return mean_area([cell.areas[metric] for cell in cells]).bounds(level)
@@ -318,7 +324,7 @@ def _mean_bounds(metric: str, cells: Sequence[Cell], level: float) -> Bounds | s
 
 
 def _mean_auroc(cells: Sequence[Cell], level: float) -> Bounds | str:
-    """Return the interval of a mean AUROC; one pseudo error of each side is wrong in all cells."""
+    """Return the interval of a mean AUROC; one pseudo error on each side is wrong in all cells."""
     reasons = [cell.one_sided for cell in cells if cell.one_sided]
     if reasons:
         return reasons[0]

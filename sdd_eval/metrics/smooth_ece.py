@@ -15,11 +15,11 @@ from sdd_eval.metrics.calibration import check_confidences
 from sdd_eval.statistics.statistic import Quantity, Statistic
 from sdd_eval.statistics.sums import SumStatistic
 
-#: Grid cells on [0, 1]; halving them again changes no result by more than 1e-6.
+#: Number of grid cells on [0, 1]; halving their width changes no result by more than 1e-6.
 CELLS = 2**14
-#: Grid cells in permutations; the kernel is wider than several of them.
+#: Number of grid cells in permutations; the kernel is wider than several of them.
 CELLS_OF_PERMUTATIONS = 512
-#: Bisections of [0, 1], which determine the error to 1e-12, and those of permutations to 1e-5.
+#: Number of bisections of [0, 1], which determine the error to 1e-12, or to 1e-5 in permutations.
 BISECTIONS, BISECTIONS_OF_PERMUTATIONS = 40, 16
 NO_SMOOTH = "no method known covers the smooth ECE of accurate networks"
 
@@ -28,10 +28,10 @@ def smooth_ece(confidence: Any, correct: Any) -> float:
     """Return the smooth ECE, a fraction: the smallest σ with smECE_σ ≤ σ.
 
     smECE_σ = ∫₀¹ |1/n Σ (correct − confidence) K_σ(t, confidence)| dt with the Gaussian kernel K_σ
-    reflected at 0 and 1. It decreases in σ, so that σ is unique. The cosines on [0, 1] are the
+    reflected at 0 and 1. It decreases in σ, so σ is unique. The cosines on [0, 1] are the
     eigenfunctions of the reflected kernel: on a grid, smoothing is a multiplication between two
     discrete cosine transforms, whose cost hardly depends on the number of images. Arguments and
-    errors as in `calibration.ece`.
+    errors are as in `calibration.ece`.
 
     >>> smooth_ece([1.0, 1.0], [1, 1])
     0.0
@@ -63,7 +63,7 @@ def smooth_error(quantity: Quantity, confidence: Any, correct: Any) -> Statistic
 def residuals_on_grid(confidence: Floats, residual: Floats, cells: int) -> Any:
     """Return a sparse matrix (n, cells) that splits each residual between its two nearest cells.
 
-    Splitting keeps the mean position exact, so that the error of the grid is of second order.
+    Splitting preserves the mean position exactly, so the error of the grid is of second order.
 
     >>> residuals_on_grid(np.array([0.5]), np.array([0.4]), 2).toarray().tolist()
     [[0.2, 0.2]]
@@ -74,7 +74,7 @@ def residuals_on_grid(confidence: Floats, residual: Floats, cells: int) -> Any:
     lower = np.floor(position)
     right_share = position - lower
     values = np.stack([residual * (1 - right_share), residual * right_share], axis=1)
-    # Beyond the outermost centres the neighbour is the cell's own reflection.
+    # Beyond the outermost centres, the neighbour is the reflection of the cell itself.
     columns = np.clip(np.stack([lower, lower + 1], axis=1), 0, cells - 1).astype(np.int64)
     images = np.repeat(np.arange(len(confidence)), 2)
     shape = (len(confidence), cells)
@@ -82,7 +82,7 @@ def residuals_on_grid(confidence: Floats, residual: Floats, cells: int) -> Any:
 
 
 def smooth_ece_of_grid(grid: Floats, bisections: int = BISECTIONS_OF_PERMUTATIONS) -> Floats:
-    """Return the smooth ECE (k,) of mean residuals on a grid (k, cells), to 2 to the −`bisections`.
+    """Return the smooth ECE (k,) of mean residuals on a grid (k, cells), to within 2^−`bisections`.
 
     >>> residuals = residuals_on_grid(np.array([0.5, 0.5]), np.array([0.5, 0.5]), 512)
     >>> smooth_ece_of_grid(np.asarray(residuals.mean(axis=0))).round(4).tolist()

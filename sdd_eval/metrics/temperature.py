@@ -25,8 +25,8 @@ class FittedTemperature:
 
     Attributes:
         value: the temperature T.
-        at_bound: whether T is a bound of the search range instead of a minimum inside it.
-        error: standard error of log T over new images; NaN without a minimum.
+        at_bound: whether T is at a bound of the search range instead of at a minimum inside it.
+        error: standard error of log T for new images; NaN without a minimum.
     """
 
     value: float
@@ -37,8 +37,8 @@ class FittedTemperature:
 def fit_temperature(logits: Any, labels: Any) -> FittedTemperature:
     """Return the temperature in [0.05, 20] with the lowest negative log-likelihood.
 
-    The likelihood is convex in 1/T, so that the root of its derivative, the mean of Σ_j p_j z_j −
-    z_label, is the minimum. If all temperatures are equally likely (equal logits), T is 1.
+    The negative log-likelihood is convex in 1/T, so the root of its derivative, the mean of Σ_j p_j
+    z_j − z_label, is the minimum. If all temperatures are equally likely (equal logits), T is 1.
 
     Raise InputError for logits (n, classes) that are NaN or infinite, or labels (n,) that do not
     match them.
@@ -70,7 +70,7 @@ def fit_temperature(logits: Any, labels: Any) -> FittedTemperature:
 def _derivatives(
     values: LogitMatrix, targets: NDArray[np.int64], inverse: float
 ) -> Iterator[tuple[Floats, Floats, Floats]]:
-    """Yield per block the losses' derivatives by 1/T, unnormalised softmax and shifted logits."""
+    """Yield per block the loss derivatives by 1/T, the unnormalised softmax and shifted logits."""
     for rows, block in float64_blocks(values):
         block -= block.max(axis=1, keepdims=True)
         weights = np.exp(block * inverse)
@@ -80,11 +80,11 @@ def _derivatives(
 
 
 def _log_error(values: LogitMatrix, targets: NDArray[np.int64], inverse: float) -> float:
-    """Return the standard error of log T at the minimum, valid for miscalibrated networks too.
+    """Return the standard error of log T at the minimum, also valid for miscalibrated networks.
 
-    It is that of 1/T divided by 1/T: the root of the summed squared derivatives over the curvature
-    Σ Var_p(z), the sandwich estimator of White (1982), "Maximum likelihood estimation of
-    misspecified models".
+    It is the standard error of 1/T divided by 1/T, i.e. the root of the summed squared derivatives
+    over the curvature Σ Var_p(z), the sandwich estimator of White (1982), "Maximum likelihood
+    estimation of misspecified models".
     """
     squares = curvature = 0.0
     for derivatives, weights, block in _derivatives(values, targets, inverse):
@@ -101,9 +101,9 @@ def cross_fit(
     """Scale each half of the images by the temperature fitted on the other half.
 
     Return the scaled logits (n, classes), and the temperatures fitted on the first and second half.
-    No image is scaled by a temperature that was fitted on it, and all n images are scaled, so that
-    errors before and after scaling are of the same images. The split into halves is seeded.
-    Arguments and errors as in `fit_temperature`; at least two images are needed.
+    No image is scaled by a temperature fitted on it, and all n images are scaled, so that errors
+    before and after scaling refer to the same images. The split into halves is seeded. Arguments
+    and errors are as in `fit_temperature`; at least two images are needed.
 
     >>> scaled, halves = cross_fit([[9.0, 0.0]] * 3 + [[0.0, 9.0]], [0, 0, 0, 0])
     >>> scaled.shape, any(half.at_bound for half in halves)

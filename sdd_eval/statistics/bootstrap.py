@@ -17,26 +17,26 @@ from sdd_eval.statistics.intervals import LEVEL, Interval
 
 Floats = NDArray[np.float64]
 Weights = NDArray[np.float32]
-#: A function from image weights (k, n), how often each image counts, to values (k, …).
+#: A function from image weights (k, n), i.e. how often each image counts, to values (k, …).
 WeightedStatistic = Callable[[Weights], Floats]
 
 #: Default number of resamples.
 RESAMPLES = 2000
-#: Counts that are held in memory at once: 16 MiB of float32.
+#: Number of counts held in memory at once: 16 MiB of float32.
 BLOCK_SIZE = 1 << 22
 
 
 def resample_counts(
     images: int | Sequence[int], resamples: int = RESAMPLES, seed: int = 0
 ) -> Iterator[Weights]:
-    """Yield blocks (k, n) of how often each image is drawn, `resamples` rows in all.
+    """Yield blocks (k, n) of how often each image is drawn, `resamples` rows in total.
 
-    Each row sums to n. The same (n, resamples, seed) always give the same rows, so that statistics
-    of the same images can be resampled separately and are still paired.
+    Each row sums to n. The same (n, resamples, seed) always give the same rows, so statistics on
+    the same images can be resampled separately and remain paired.
 
     `images` is the number of images n, or the sizes of several sets. Sets are resampled
-    independently and their counts concatenated; those of the first set do not depend on the other
-    sets. Raise InputError without images or resamples.
+    independently and their counts are concatenated; the counts of the first set do not depend on
+    the other sets. Raise InputError if there are no images or resamples.
 
     >>> [block.sum(axis=1).tolist() for block in resample_counts(3, 2)]
     [[3.0, 3.0]]
@@ -71,7 +71,7 @@ def bootstrap_replicates(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Floats:
-    """Return a statistic in each resample of the images (resamples, …), see `resample_counts`.
+    """Return a statistic on each resample of the images (resamples, …); see `resample_counts`.
 
     >>> bootstrap_replicates(lambda weights: weights.sum(axis=1) / 4.0, 4, 2).tolist()
     [1.0, 1.0]
@@ -87,12 +87,12 @@ def basic_interval(
     lowest: float = -math.inf,
     highest: float = math.inf,
 ) -> Interval:
-    """Return the basic bootstrap interval: quantiles of the replicates reflected at the estimate.
+    """Return the basic bootstrap interval: replicate quantiles reflected about the estimate.
 
-    A statistic that is biased upwards in small samples, as ECE is, is biased once more in every
-    resample; reflection removes this bias where percentiles would double it. In simulations with an
-    ECE of .18 in ten bins, 95 % intervals covered in 90 to 93 % of samples of 500 to 600 images,
-    and in 96 % of samples of 1,000.
+    A statistic that is biased upwards in small samples, such as the ECE, is biased again in every
+    resample; reflection removes this bias, whereas percentiles would double it. In simulations with
+    an ECE of .18 in ten bins, the coverage of 95 % intervals was 90 to 93 % with 500 to 600 images,
+    and 96 % with 1,000.
 
     `estimate` is the statistic on the images themselves; replicates (resamples,) that are NaN are
     ignored, and the interval is clipped to the range of the statistic, `lowest` to `highest`.

@@ -11,20 +11,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from sdd_eval.errors import InputError
 
-#: Largest adjusted p-value of a difference that is reported.
+#: Largest adjusted p-value at which a difference is reported.
 ALPHA = 0.05
 Verdict = Literal["", "higher", "lower", "not distinguishable"]
 
 
 @dataclass(frozen=True)
 class McNemar:
-    """The result of McNemar's test of two networks on the same images.
+    """The result of McNemar's test for two networks on the same images.
 
     Attributes:
-        gained: number of images that only the second network gets right.
-        lost: number of images that only the first network gets right.
+        gained: number of images that only the second network classifies correctly.
+        lost: number of images that only the first network classifies correctly.
         exact: two-sided p-value of the exact conditional test, which is conservative.
-        mid_p: two-sided mid-p-value, whose error rate is about the nominal one.
+        mid_p: two-sided mid-p-value, whose error rate is close to the nominal one.
     """
 
     gained: int
@@ -34,9 +34,9 @@ class McNemar:
 
 
 def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
-    """Test whether two networks are equally often right, by their correct flags (n,).
+    """Test whether two networks are correct equally often, from their correct flags (n,).
 
-    Raise InputError without images, for different shapes, or for a flag that is not 0 or 1.
+    Raise InputError if there are no images, shapes differ, or a flag is not 0 or 1.
 
     Sources: McNemar (1947), "Note on the sampling error of the difference between correlated
     proportions or percentages"; Fagerland, Lydersen, Laake (2013), "The McNemar test for binary
@@ -78,8 +78,9 @@ def holm_bonferroni(p_values: ArrayLike) -> NDArray[np.float64]:
     """Return Holm–Bonferroni adjusted p-values (m,).
 
     Hypotheses with an adjusted p-value of at most α are rejected at family-wise error rate α, for
-    any dependence of the tests. The smallest p-value is multiplied by m, the next by m − 1, …; none
-    is smaller than its predecessor or greater than 1. Raise InputError for one outside [0, 1].
+    any dependence between the tests. The smallest p-value is multiplied by m, the next by m − 1,
+    and so on; none is smaller than its predecessor or greater than 1. Raise InputError for a
+    p-value outside [0, 1].
 
     Source: Holm (1979), "A simple sequentially rejective multiple test procedure".
 
@@ -102,8 +103,8 @@ def verdict(
 ) -> Verdict:
     """Return the verdict on a difference; empty without an adjusted p-value or an interval.
 
-    A difference needs both: an adjusted p-value of at most `ALPHA`, and an interval without 0.
-    Tables, marks and sentences all follow this rule.
+    A difference requires both an adjusted p-value of at most `ALPHA` and an interval that excludes
+    0. Tables, marks and sentences all follow this rule.
 
     >>> verdict(0.02, 0.01, 0.03, 0.04), verdict(0.02, 0.01, 0.03, 0.06)
     ('higher', 'not distinguishable')
@@ -119,9 +120,9 @@ def permutations_needed(family: int, level: float = 0.05, exceedances: int = 50)
     """Return the number of permutations that a family of tests needs under Holm–Bonferroni.
 
     The first rejection needs p ≤ level / family, and B permutations give p ≥ 1 / (B + 1). At the
-    returned B, a p-value at that threshold rests on `exceedances` permutations at least as extreme:
-    50 determine it to about 1 part in 7 (1 / √50). Raise InputError without tests or exceedances,
-    or for a level that is not within (0, 1).
+    returned B, a p-value at that threshold is based on `exceedances` permutations that are at least
+    as extreme: 50 determine it to about 1 part in 7 (1 / √50). Raise InputError if there are no
+    tests or exceedances, or if the level is not within (0, 1).
 
     >>> permutations_needed(1), permutations_needed(20)
     (999, 19999)

@@ -10,7 +10,7 @@ LEVEL = 0.95
 
 
 def normal_quantile(level: float) -> float:
-    """Return the normal quantile of a two-sided interval.
+    """Return the normal quantile for a two-sided interval.
 
     >>> round(normal_quantile(0.95), 3)
     1.96
@@ -19,7 +19,7 @@ def normal_quantile(level: float) -> float:
 
 
 def student_quantile(level: float, freedom: float) -> float:
-    """Return the quantile of Student's t distribution of a two-sided interval.
+    """Return the quantile of Student's t distribution for a two-sided interval.
 
     >>> round(student_quantile(0.95, 2), 10)
     4.3026527297
@@ -28,7 +28,7 @@ def student_quantile(level: float, freedom: float) -> float:
 
     probability = 0.5 + level / 2
     quantile = stdtrit(freedom, probability)
-    # One secant step: before SciPy 1.12, `stdtrit` is right to eight digits only.
+    # One secant step: before SciPy 1.12, `stdtrit` is accurate to eight digits only.
     reached, step = stdtr(freedom, quantile), 1e-4 * quantile
     slope = (stdtr(freedom, quantile + step) - reached) / step
     return float(quantile - (reached - probability) / slope)
@@ -36,7 +36,7 @@ def student_quantile(level: float, freedom: float) -> float:
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval, its nominal coverage, and the method that made it, in words."""
+    """A confidence interval, its nominal coverage, and a description of its method."""
 
     low: float
     high: float
@@ -44,5 +44,5 @@ class Interval:
     method: str
 
     def around(self, value: float) -> Interval:
-        """Return the interval extended to its estimate, which a reflected bias may leave out."""
+        """Extend the interval to its estimate, which a reflected bias may exclude."""
         return replace(self, low=min(self.low, value), high=max(self.high, value))

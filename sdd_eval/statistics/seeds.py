@@ -15,13 +15,13 @@ from sdd_eval.statistics.bootstrap import Floats, basic_interval
 from sdd_eval.statistics.hypothesis_tests import Verdict, holm_bonferroni, verdict
 from sdd_eval.statistics.intervals import LEVEL, Interval, normal_quantile, student_quantile
 
-#: Seeds per side that a statement about a method, rather than a network, needs.
+#: Seeds per side required for a statement about a method rather than a network.
 MIN_SEEDS = 3
 
 
 @dataclass(frozen=True)
 class SeedSummary:
-    """Mean, sample standard deviation (NaN for a single value) and number of values over seeds."""
+    """Mean, sample standard deviation (NaN for a single value) and number of seeds."""
 
     mean: float
     std: float
@@ -30,10 +30,10 @@ class SeedSummary:
 
 @dataclass(frozen=True)
 class Difference:
-    """Second mean minus first, with Welch's interval at `level` and two-sided p-value.
+    """Second mean minus first mean, with Welch's interval at `level` and two-sided p-value.
 
-    The bounds and p are NaN if a side has fewer than two values, or no side varies. `adjusted` is
-    the p-value after Holm–Bonferroni adjustment over `family` tests; NaN before `adjust`.
+    The bounds and p are NaN if a side has fewer than two values, or neither side varies. `adjusted`
+    is the p-value after Holm–Bonferroni adjustment over `family` tests; NaN before `adjust`.
     """
 
     value: float
@@ -46,7 +46,7 @@ class Difference:
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict by the adjusted p-value and the interval; empty without them."""
+        """The verdict from the adjusted p-value and the interval; empty without them."""
         return verdict(self.value, self.low, self.high, self.adjusted)
 
     @property
@@ -67,15 +67,15 @@ def summarize_seeds(values: Iterable[float]) -> SeedSummary:
         return SeedSummary(math.nan, math.nan, 0)
     std = float(array.std(ddof=1)) if len(array) > 1 else math.nan
     if array.min() == array.max() and len(array) > 1:
-        std = 0.0  # the mean of equal values may differ from them by rounding
+        std = 0.0  # the mean of equal values may differ from them due to rounding
     return SeedSummary(float(array.mean()), std, len(array))
 
 
 def difference(first: Iterable[float], second: Iterable[float], level: float = LEVEL) -> Difference:
     """Return mean of `second` minus mean of `first`, with Welch's t interval and test.
 
-    If neither side varies there is no interval: it would have width 0, and a few equal values, as
-    of a small test set, do not make a difference certain.
+    If neither side varies, there is no interval: it would have width 0, and a few equal values,
+    such as those from a small test set, do not make a difference certain.
 
     Source: Welch (1947), "The generalization of 'Student's' problem when several different
     population variances are involved".
@@ -116,11 +116,11 @@ def minimum_detectable_difference(
 ) -> float:
     """Return the true difference that Welch's test at 1 − `level` detects with the given power.
 
-    δ = s · λ with s² = s₁²/n₁ + s₂²/n₂ and the λ for which a noncentral t variable with Welch's
-    degrees of freedom ν and noncentrality λ exceeds the critical value t(ν) with probability
-    `power`; significance in the wrong direction, below 1e-5 there, is neglected. The observed
-    standard deviations are taken as the true ones. NaN if a side has fewer than two values, or no
-    side varies.
+    This is δ = s · λ with s² = s₁²/n₁ + s₂²/n₂, where λ is such that a noncentral t variable with
+    Welch's degrees of freedom ν and noncentrality λ exceeds the critical value t(ν) with
+    probability `power`; significance in the wrong direction, whose probability there is below 1e-5,
+    is neglected. The observed standard deviations are taken as the true ones. The result is NaN if
+    a side has fewer than two values, or neither side varies.
 
     Source: Cohen (1988), "Statistical power analysis for the behavioral sciences", section 2.5,
     with Welch's standard error and degrees of freedom.
@@ -149,11 +149,12 @@ def required_seeds(
     power: float = 0.8,
     level: float = LEVEL,
 ) -> int | None:
-    """Return the least number of seeds a side with which a true difference is detected.
+    """Return the smallest number of seeds per side with which a true difference is detected.
 
-    As `minimum_detectable_difference`, with as many seeds on both sides and their observed standard
-    deviations; with three seeds the power is rather .7 than .8. None if no side varies, a side has
-    fewer than two values, the difference is 0, or more than a million seeds are needed.
+    As in `minimum_detectable_difference`, with equally many seeds on both sides and their observed
+    standard deviations; with three seeds, the power is closer to .7 than .8. Return None if neither
+    side varies, a side has fewer than two values, the difference is 0, or more than a million seeds
+    are needed.
 
     >>> required_seeds([1.0, 2.0, 3.0], [4.0, 5.0, 6.0], 3.1)
     3
@@ -176,7 +177,7 @@ def required_seeds(
 def welch(a: SeedSummary, b: SeedSummary) -> tuple[float, float]:
     """Return the standard error of a difference of means and Welch's degrees of freedom.
 
-    The error is 0 if a side has fewer than two values, or no side varies.
+    The error is 0 if a side has fewer than two values, or neither side varies.
 
     >>> [round(x, 3) for x in welch(SeedSummary(0.0, 1.0, 3), SeedSummary(0.0, 2.0, 3))]
     [1.291, 2.941]
@@ -193,7 +194,7 @@ def welch(a: SeedSummary, b: SeedSummary) -> tuple[float, float]:
 def prediction_interval(
     summary: SeedSummary, further: int, level: float = LEVEL
 ) -> tuple[float, float]:
-    """Return the prediction interval of the mean of `further` values of the same distribution.
+    """Return the prediction interval for the mean of `further` values from the same distribution.
 
     For a normal sample: mean ± t · std · √(1/n + 1/further); NaN for n < 2.
 
@@ -217,18 +218,18 @@ def seeds_and_images(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Interval:
-    """Return an interval of the difference of means under new seeds and new images.
+    """Return an interval for the difference of means under new seeds and new images.
 
-    A replicate changes the difference by its change in a resample of the images plus that in a
-    resample of the seeds, with two corrections. The seeds' part is too small with s seeds: it is
-    multiplied by √(s / (s − 1)), and by the ratio of the quantiles of Student's t (with Welch's
-    degrees of freedom) and the normal distribution. The variation over seeds already contains each
-    network's individual variation over images: the images' part is reduced to the variance that
-    the networks of a side share.
+    A replicate changes the difference by its change in a resample of the images plus its change in
+    a resample of the seeds, with two corrections. The contribution of the seeds is too small with s
+    seeds, so it is multiplied by √(s / (s − 1)) and by the ratio of the quantiles of Student's t
+    distribution (with Welch's degrees of freedom) and the normal distribution. The variation over
+    seeds already contains each network's individual variation over images, so the contribution of
+    the images is reduced to the variance shared by the networks of a side.
 
-    A side has the number of each network (s,), and replicates (resamples, s) in the same resamples
-    of the same images. Raise InputError for a side with fewer than two seeds, or replicates whose
-    shapes do not match.
+    A side consists of the number of each network (s,), and replicates (resamples, s) on the same
+    resamples of the same images. Raise InputError if a side has fewer than two seeds, or if the
+    shapes of the replicates do not match.
 
     >>> zeros = np.zeros((100, 2))
     >>> interval = seeds_and_images([0.5, 0.5], zeros + 0.5, [0.75, 0.75], zeros + 0.75)
@@ -253,7 +254,7 @@ def seeds_and_images(
 
 
 def _check_sides(a: Floats, a_replicates: Floats, b: Floats, b_replicates: Floats) -> None:
-    """Raise `InputError` unless both sides have seeds, and replicates of them."""
+    """Raise `InputError` unless both sides have seeds and their replicates."""
     if min(len(a), len(b)) < 2:
         raise InputError(f"{len(a)} and {len(b)} seeds; at least 2 per side are needed")
     same_count = len(a_replicates) == len(b_replicates)
@@ -265,7 +266,7 @@ def _check_sides(a: Floats, a_replicates: Floats, b: Floats, b_replicates: Float
 
 
 def _seed_changes(values: Floats, resamples: int, generator: np.random.Generator) -> Floats:
-    """Return the change of the mean in resamples of the values, with the variance of a mean."""
+    """Return the change in the mean in resamples of the values, with the variance of a mean."""
     n = len(values)
     means = values[generator.integers(n, size=(resamples, n))].mean(axis=1)
     changes: Floats = (means - values.mean()) * math.sqrt(n / (n - 1))
@@ -273,7 +274,7 @@ def _seed_changes(values: Floats, resamples: int, generator: np.random.Generator
 
 
 def _shared_scale(a_replicates: Floats, b_replicates: Floats) -> float:
-    """Return the factor that reduces the images' part to what all networks of a side share."""
+    """Return the factor that reduces the images' contribution to the part shared by a side."""
     variance = float((b_replicates.mean(axis=1) - a_replicates.mean(axis=1)).var())
     individual = sum(
         (side.var(axis=0).mean() - side.mean(axis=1).var()) / (side.shape[1] - 1)

@@ -30,11 +30,11 @@ class Quantity(NamedTuple):
     """A number without its value.
 
     Attributes:
-        metric, unit: what it is.
-        at: its axes.
-        protocol: its conditions by name, or as one text.
-        fitted: values that were found for the network and are no conditions, such as its
-            temperature, by name.
+        metric, unit: metric and unit of the number.
+        at: the axes of the number.
+        protocol: the conditions by name, or as one text.
+        fitted: values determined for the network rather than conditions, such as its temperature,
+            by name.
     """
 
     metric: str
@@ -44,7 +44,7 @@ class Quantity(NamedTuple):
     fitted: Mapping[str, str] = MappingProxyType({})
 
 
-#: The bounds of a number, an interval with a method of its own, or why there is none.
+#: The bounds of a number, an interval with its own method, or why there is none.
 Ends = Bounds | Interval | str
 
 
@@ -56,17 +56,17 @@ class Statistic:
         quantities: what each number is.
         values: the numbers (rows,).
         make_sums: returns the numbers as a function of sums over images, for the bootstrap and the
-            permutation test; None if they are no such function.
-        bounds: intervals in closed form; None for bootstrap intervals of `make_sums`.
-        method: the method of the closed-form intervals in words, or that of each number.
+            permutation test; None if this is not possible.
+        bounds: intervals in closed form; None to use bootstrap intervals from `make_sums`.
+        method: a description of the method of the closed-form intervals, or one for each number.
         lowest, highest: the range of the numbers, to which bootstrap intervals are clipped.
         flags: the per-image flags (n, rows) if the numbers are shares or counts of images, which
-            are compared by McNemar's test.
-        scale: what a share is multiplied with: 1, or n for counts.
+            are compared with McNemar's test.
+        scale: the factor that shares are multiplied by: 1, or n for counts.
         influence: returns each image's influence on the numbers (n, rows), up to a factor; the
-            correlation of two networks' numbers is that of their influences. By default it is
-            estimated by the paired bootstrap.
-        untested: why networks cannot be compared by a paired test; empty if they can.
+            correlation of two networks' numbers is that of their influences. By default, it is
+            estimated with the paired bootstrap.
+        untested: why networks cannot be compared with a paired test; empty if they can.
     """
 
     quantities: tuple[Quantity, ...]
@@ -83,7 +83,7 @@ class Statistic:
 
     @cached_property
     def sums(self) -> SumStatistic:
-        """The numbers as a function of sums over images; ValueError if they are none."""
+        """The numbers as a function of sums over images; ValueError if this is not possible."""
         if self.make_sums is None:
             raise ValueError(f"{self.quantities[0].metric} is not a function of sums over images")
         return self.make_sums()
@@ -92,7 +92,7 @@ class Statistic:
     def level_bounds(self) -> Callable[[float], Sequence[Ends]]:
         """A function from a confidence level to the closed-form bounds of each number.
 
-        Bounds are extended to contain the number, and computed once.
+        Bounds are extended to contain the number and are computed only once.
         """
 
         def extended(level: float) -> list[Ends]:
@@ -104,7 +104,7 @@ class Statistic:
 
     @cached_property
     def image_influence(self) -> Floats:
-        """Each image's influence on the numbers (n, rows); ValueError if it is not known."""
+        """Each image's influence on the numbers (n, rows); ValueError if unknown."""
         if self.influence is None:
             raise ValueError(f"the influence of images on {self.quantities[0].metric} is not known")
         return self.influence()
@@ -115,9 +115,10 @@ class Statistic:
         return len(self.flags) if self.flags is not None else self.sums.images
 
     def intervals(self, level: float, resamples: Callable[[float], int]) -> list[Interval]:
-        """Return the interval of each number under new images; NaN, with the reason, if none.
+        """Return the interval of each number for new images; NaN and the reason if there is none.
 
-        `resamples` returns the number of bootstrap resamples, given the values that one processes.
+        `resamples` returns the number of bootstrap resamples, given how many values each one
+        processes.
         """
         if self.bounds is not None or self.make_sums is None:
             ends, rows = self.level_bounds(level), len(self.quantities)
@@ -148,7 +149,7 @@ CELLS = "Wilson score interval with the design effect of drawing an image with a
 
 
 def shares(quantities: Sequence[Quantity], flags: Sequence[ArrayLike]) -> Statistic:
-    """Return the shares of images that are flagged (n,), one for each quantity.
+    """Return the shares of flagged images (n,), one for each quantity.
 
     >>> accuracy = shares([Quantity("accuracy", "fraction", {}, "")], [[True, False]])
     >>> accuracy.values, [round(end, 3) for end in accuracy.bounds(0.95)[0][1:3]]
@@ -167,7 +168,7 @@ def shares(quantities: Sequence[Quantity], flags: Sequence[ArrayLike]) -> Statis
 
 
 def share_bounds(share: float, n: float, level: float) -> Bounds:
-    """Return the bounds of the share of n images.
+    """Return the bounds of a share of n images.
 
     >>> [round(end, 3) for end in share_bounds(0.0, 10, 0.95)[1:3]]
     [0.0, 0.278]
@@ -177,7 +178,7 @@ def share_bounds(share: float, n: float, level: float) -> Bounds:
 
 
 def counts(quantities: Sequence[Quantity], flags: Sequence[ArrayLike]) -> Statistic:
-    """Return the numbers of images that are flagged (n,), one for each quantity, no intervals.
+    """Return the numbers of flagged images (n,), one for each quantity, without intervals.
 
     >>> counts([Quantity("zero_gradients", "images", {}, "")], [[True, False]]).values
     array([1.])
@@ -204,9 +205,9 @@ def means(
 ) -> Statistic:
     """Return the means of per-image values (n,), one for each quantity.
 
-    `pseudo_losses` are, for losses, which are never negative, the loss of an error: the mean loss
-    if the labels had been the runners-up. They get a score interval. Without, bootstrap intervals
-    within the range of the means, `lowest` to `highest`.
+    For losses, which are never negative, `pseudo_losses` are the losses of one error: the mean loss
+    if the labels had been the runners-up. Such means get a score interval. Without `pseudo_losses`,
+    means get bootstrap intervals within their range, `lowest` to `highest`.
 
     >>> means([Quantity("nll", "nats", {}, "")], [[1.0, 3.0]]).values
     array([2.])
@@ -235,7 +236,8 @@ def means(
 def mean_of_cells(quantities: Sequence[Quantity], correct: Sequence[ArrayLike]) -> Statistic:
     """Return mean accuracies over cells (renderings) of the same images.
 
-    `correct` is, of each number, the share of its cells in which each image is right (n,).
+    For each number, `correct` is the share of cells in which each image is classified correctly
+    (n,).
 
     >>> accuracy = mean_of_cells([Quantity("mca", "fraction", {}, "")], [np.ones(200)])
     >>> [round(end, 3) for end in accuracy.bounds(0.95)[0][:3]]
@@ -253,7 +255,7 @@ def mean_of_cells(quantities: Sequence[Quantity], correct: Sequence[ArrayLike]) 
 
 
 def _table(columns: Sequence[ArrayLike], kind: type = float) -> NDArray[Any]:
-    """Return columns of images (n,) as one array (n, columns)."""
+    """Stack columns of per-image values (n,) into one array (n, columns)."""
     return np.stack([np.asarray(column, dtype=kind) for column in columns], axis=1)
 
 
@@ -269,10 +271,10 @@ def unpaired(
     interval: Callable[[float], Ends] | Ends = "",
     method: str = "",
 ) -> Statistic:
-    """Return a number that networks cannot be compared by on the same images, for a reason.
+    """Return a number by which networks cannot be compared on the same images, with the reason.
 
-    `interval` are its bounds, or why there are none, or a function from a confidence level to
-    either; `method` is the method of the interval in words.
+    `interval` holds its bounds, or why there are none, or a function from a confidence level to
+    either; `method` describes the method of the interval.
     """
     return Statistic(
         quantities=(quantity,),

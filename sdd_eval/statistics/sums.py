@@ -1,9 +1,9 @@
 """Statistics that are functions of sums over images: paired bootstrap and permutation test.
 
 Accuracies, means, calibration errors and all rank-based metrics are such statistics. Swapping the
-values of an image between two networks only moves terms between their sums, so that all
-permutations of a block cost one matrix product. Both methods keep the pairing: an image is
-resampled for both networks, or its two values are swapped.
+values of an image between two networks only moves terms between their sums, so all permutations in
+a block take a single matrix product. Both methods keep the pairing: an image is resampled for both
+networks, or its two values are swapped.
 
 Sources: Efron, Tibshirani (1993), "An introduction to the bootstrap"; Phipson, Smyth (2010),
 "Permutation p-values should never be zero"; Venkatraman, Begg (1996), "A distribution-free
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from sdd_eval.errors import InputError
 from sdd_eval.statistics.bootstrap import BLOCK_SIZE, RESAMPLES, Floats, Weights, resample_counts
 
-#: A row stops after so many permutations at least as extreme: p is then accurate to 1 part in 7.
+#: A row stops after this many permutations at least as extreme: p is then accurate to 1 part in 7.
 EXCEEDANCES = 50
 #: Rounding errors of float32 sums: relative and absolute.
 RELATIVE, ABSOLUTE = 1e-5, 1e-7
@@ -34,14 +34,14 @@ RELATIVE, ABSOLUTE = 1e-5, 1e-7
 class SumStatistic:
     """Numbers (rows,) of one network that are a function of sums over its images.
 
-    It is a weighted statistic: weights (k, n) of the images → numbers (k, rows).
+    It is a weighted statistic that maps weights (k, n) of the images to numbers (k, rows).
 
     Attributes:
         columns: the terms of each image (n, m), a dense array or a scipy sparse matrix.
         finish: maps sums (k, m) to numbers (k, rows).
         images: n, or the sizes of several sets of images that are concatenated.
-        packed: whether all-zero columns, as of a fine grid, are dropped before `finish`; the order
-            of the others is kept.
+        packed: whether all-zero columns, such as those of a fine grid, are dropped before `finish`;
+            the order of the others is kept.
     """
 
     columns: Any
@@ -72,16 +72,16 @@ def permutation_p_values(
     max_exceedances: int = EXCEEDANCES,
     seed: int = 0,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return two-sided p-values of the paired permutation test, and the permutations used.
+    """Return two-sided p-values of the paired permutation test, and the numbers of permutations.
 
     Under the null hypothesis an image's two values are exchangeable. Each of B permutations swaps
-    them with probability ½ per image; b counts the permuted differences at least as large as the
-    observed one, undefined ones included. p = (b + 1) / (B + 1) is never 0 and valid for any B. A
-    row stops at its `max_exceedances`-th such permutation, the l-th of all, with the valid p-value
-    `max_exceedances` / l.
+    them with probability ½ per image; b counts the permuted differences that are at least as large
+    as the observed one, including undefined ones. p = (b + 1) / (B + 1) is never 0 and is valid for
+    any B. A row stops at its `max_exceedances`-th such permutation, the l-th of all, with the valid
+    p-value `max_exceedances` / l.
 
     `permutations` is the largest B. Returns p-values (rows,) and numbers of permutations (rows,).
-    Raise InputError if the statistics are of different images, or `permutations` is below 1.
+    Raise InputError if the statistics are based on different images, or `permutations` is below 1.
 
     >>> same = SumStatistic(np.eye(2, dtype=np.float32), lambda sums: sums / 2, 2)
     >>> permutation_p_values(same, same, 99)[0].tolist()
@@ -112,7 +112,7 @@ def permutation_p_values(
 
 
 def _observed(first: SumStatistic, second: SumStatistic) -> tuple[Any, Floats, Floats, Floats]:
-    """Return first minus second columns, the second's sums, both's sums, and |difference|."""
+    """Return first minus second columns, the sums of the second and of both, and |difference|."""
     ones = np.ones((1, first.columns.shape[0]), dtype=np.float32)
     first_columns, second_columns = _used_columns(first, second)
     first_sums, second_sums = _product(ones, first_columns), _product(ones, second_columns)
@@ -121,7 +121,7 @@ def _observed(first: SumStatistic, second: SumStatistic) -> tuple[Any, Floats, F
 
 
 def _used_columns(*statistics: SumStatistic) -> list[Any]:
-    """Return the statistics' columns, packed ones without those that are zero in all of them."""
+    """Return the statistics' columns; packed ones omit columns that are zero in all statistics."""
     columns = [statistic.columns for statistic in statistics]
     if not any(statistic.packed for statistic in statistics):
         return columns
@@ -134,8 +134,8 @@ def paired_replicates(
 ) -> list[tuple[Floats, Floats]]:
     """Return bootstrap replicates (resamples, rows) of both statistics of each pair.
 
-    All pairs use the same resamples, which take longer to draw than most statistics to compute;
-    raise InputError if they are not all of the same images.
+    All pairs share the same resamples, as drawing these takes longer than computing most
+    statistics. Raise InputError if the pairs are not all based on the same images.
 
     >>> first, second = (SumStatistic(np.full((3, 1), x), lambda s: s / 3, 3) for x in (1.0, 3.0))
     >>> [replicates.tolist() for replicates in paired_replicates([(first, second)], 2)[0]]
@@ -154,9 +154,10 @@ def paired_replicates(
 
 
 def swap_indicators(n: int, permutations: int, seed: int = 0) -> Iterator[Weights]:
-    """Yield blocks (k, n) of 0 and 1 with equal probability: the images that a permutation swaps.
+    """Yield blocks (k, n) of 0 and 1 with equal probability: which images a permutation swaps.
 
-    The indicators of an image are contiguous in memory, as products with sparse columns need it.
+    The indicators of an image are contiguous in memory, as required by products with sparse
+    columns.
 
     >>> [block.shape for block in swap_indicators(3, 5)]
     [(5, 3)]

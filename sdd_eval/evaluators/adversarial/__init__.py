@@ -1,6 +1,6 @@
 """Adversarial robustness: FGSM, the attacks of torchattacks, AutoAttack, and an audit.
 
-The functions that need torch are loaded on first use.
+Functions that need torch are loaded on first use.
 """
 
 from __future__ import annotations

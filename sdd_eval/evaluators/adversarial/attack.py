@@ -1,7 +1,7 @@
 """Accuracy under an attack of torchattacks, or under AutoAttack.
 
 With `audit`, several attacks are compared (`audit.py`). An image counts as correct only if it is
-correct before and after the attack; images that are wrong before are not attacked.
+classified correctly before and after the attack; misclassified images are not attacked.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 #: The parts of AutoAttack, by their names in the papers.
 PARTS = ("APGD-CE", "APGD-T", "FAB-T", "Square")
 DEFAULT = "PGD"
-#: As many classes as any attack needs.
+#: A number of classes that is large enough for any attack.
 MANY_CLASSES = 1000
-#: Why the largest change has no paired test.
+#: Why there is no paired test of the largest change.
 MAXIMUM = "it is a maximum over images, bounded by the attack"
 
 
@@ -56,21 +56,21 @@ class Attack(Evaluator):
     """Attack: a name in torchattacks, AutoAttack (the standard version of Croce and Hein), or
     torchattacks-autoattack (the weaker ensemble of torchattacks)."""
     eps: str | float | None = collects(None)
-    """Radius of the ball in pixels of [0, 1], such as 8/255; default: the attack's own."""
+    """Radius of the ball in the pixel range [0, 1], such as 8/255; default: the attack's own."""
     steps: int | None = collects(None)
     """Number of steps; default: the attack's own."""
     alpha: str | float | None = collects(None)
-    """Step size in pixels of [0, 1]; default: the attack's own."""
+    """Step size in the pixel range [0, 1]; default: the attack's own."""
     restarts: int | None = collects(None)
-    """How many times the attack is run on images that it has not broken; default: 1."""
+    """How many times the attack is run on images that still survive; default: 1."""
     parameters: tuple[str, ...] = collects(())
-    """Other parameters of the attack, each KEY=VALUE."""
+    """Other parameters of the attack, each as KEY=VALUE."""
     audit: bool = collects(False)
     """Instead of one attack, run FGSM, PGD-50 with 5 restarts (CE and margin), Square and transfer
     at six radii on 1,000 images, and flag masked gradients. --steps, --restarts and --parameters
     n_queries=N reduce the effort."""
     transfer_from: str = collects("", loads="checkpoint")
-    """Checkpoint, by folder or name, whose adversarial images the audit also tries."""
+    """Checkpoint (folder or name) whose adversarial images the audit also tries."""
     validation_set: str = collects("", loads="validation")
     """Images to fit the temperature on; none uses the test images. Default: the checkpoint's
     validation images, if any."""
@@ -81,7 +81,7 @@ class Attack(Evaluator):
         return IMAGES if self.audit else None
 
     def check(self) -> None:
-        """Raise InputError for an unknown attack, parameter or value, or flags that exclude it."""
+        """Raise InputError for an unknown attack, parameter or value, or for conflicting flags."""
         if self.audit:
             self._audit()
         elif self.transfer_from:
@@ -90,16 +90,17 @@ class Attack(Evaluator):
             self.threat(MANY_CLASSES)
 
     def collect(self, subject: Subject) -> Arrays:
-        """Return which images survive, and the checks; of adversarial images only pictures of one.
+        """Return which images survive, the checks, and pictures of one adversarial image.
 
-        `right` (images,) bool before the attack, and the arrays of `attack_run.under_attack`. Facts
-        are those of `attack_run.clean`, the number of `classes`, `cross_entropy`, whether it is the
-        attack's loss, and the threat model, `threat`.
+        The arrays are `right` (images,) bool, before the attack, and those of
+        `attack_run.under_attack`. The facts are those of `attack_run.clean`, the number of
+        `classes`, `cross_entropy` (whether it is the attack's loss), and the threat model,
+        `threat`.
 
         Raises:
             InputError: unknown attack or parameter, no labels, or a logit is NaN.
-            RuntimeError: the attacked network predicts otherwise, or an image leaves its ball or
-                the box [0, 1].
+            RuntimeError: the attacked network makes different predictions, or an image leaves its
+                ball or the box [0, 1].
         """
         self.check()
         if self.audit:
@@ -120,7 +121,7 @@ class Attack(Evaluator):
         return audit_of(self.steps, self.restarts, self.parameters, self.transfer_from)
 
     def threat(self, classes: int, channels: int = 3) -> Threat:
-        """Return the threat model for a network of so many classes and image channels."""
+        """Return the threat model for a network with this many classes and image channels."""
         if classes < 2:
             raise InputError("the network has one class; an attack needs two or more")
         common = {"eps": self.eps, "steps": self.steps, "alpha": self.alpha}
@@ -129,7 +130,7 @@ class Attack(Evaluator):
         return threat_of(self.algorithm, common, self.parameters, restarts=restarts, **sizes)
 
     def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
-        """Yield `attack_right_before`, and per temperature `attack_accuracy` and its checks."""
+        """Yield `attack_right_before`, and `attack_accuracy` and checks for each temperature."""
         if self.audit:
             yield from self._audit().statistics(arrays)
             return
@@ -143,7 +144,7 @@ class Attack(Evaluator):
 def _at_temperature(
     threat: Threat, temperature: Temperature, arrays: Arrays
 ) -> Iterator[Statistic]:
-    """Yield the numbers at one temperature, from the arrays at it."""
+    """Yield the numbers at one temperature from its arrays."""
     at = {**threat.at, "temperature": temperature}
     conditions = protocol(threat, temperature, arrays)
     fitted, survives = fitted_values(temperature, arrays), arrays["survives"]
@@ -180,7 +181,7 @@ def protocol(threat: Threat, temperature: Temperature, arrays: Arrays) -> dict[s
 
 
 def _ensemble(threat: Threat, classes: int) -> str:
-    """Return the effort of an ensemble's parts in words; empty for a single attack."""
+    """Return a description of the effort of an ensemble's parts; empty for a single attack."""
     if threat.attack == ENSEMBLE:
         return "torchattacks' own ensemble, not AutoAttack: 10 steps where that makes 100"
     if threat.attack != AUTOATTACK:

@@ -49,7 +49,7 @@ from sdd_eval.evaluators.subject import Subject
 from sdd_eval.evaluators.temperature import temperature_of
 from sdd_eval.randomness import derived_seed
 
-#: An attack of an audit, and the temperature of the network that it attacks.
+#: An attack of an audit, and the temperature of the attacked network.
 AttackAt = tuple[str, Temperature]
 LOSSES: Mapping[str, LogitGradient] = {"ce": logit_gradient, "margin": margin_gradient}
 
@@ -57,8 +57,9 @@ LOSSES: Mapping[str, LogitGradient] = {"ce": logit_gradient, "margin": margin_gr
 def clean(subject: Subject, validation_set: str = "") -> tuple[NDArray[np.float32], Arrays]:
     """Return the logits (n, classes) of the clean images, and `right` (images,) bool.
 
-    Facts are the fitted `temperature`, the number of `channels`, and `held_out` if the temperature
-    is fitted on a validation set. Raise InputError for images without labels, or a NaN logit.
+    The facts are the fitted `temperature`, the number of `channels`, and `held_out` if the
+    temperature is fitted on a validation set. Raise InputError if labels are missing or a logit is
+    NaN.
     """
     labels = subject.labels()
     with full_float32():
@@ -74,9 +75,10 @@ def under_attack(
 ) -> Arrays:
     """Return the results of an attack, each (images,), at T = 1 and at the fitted temperature.
 
-    `survives`, `broken_by` (number of the part, from 1), `change` (of the range [0, 1]), and those
-    of `checks_of`; and the fact `cross_entropy`, whether it is the attack's loss. An attack without
-    gradients is run at T = 1 only. `logits` and `arrays` are those of `clean`.
+    The arrays are `survives`, `broken_by` (number of the part, from 1), `change` (on the pixel
+    range [0, 1]), and those of `checks_of`; the fact `cross_entropy` states whether cross-entropy
+    is the attack's loss. An attack without gradients is run at T = 1 only. `logits` and `arrays`
+    are those returned by `clean`.
     """
     results, uses = _at_temperature(subject, threat, logits, arrays, 1.0)
     if uses.gradients:
@@ -88,7 +90,7 @@ def under_attack(
 
 
 def _pictures(subject: Subject, parts: Sequence[Part]) -> Arrays:
-    """Return pictures of the first test image, clean and under each attack that can attack it."""
+    """Return pictures of the first test image, clean and under each attack that can run on it."""
     if not subject.pictures:
         return Arrays()
     pixels, rows, labels = pictures.first_image(subject)
@@ -131,7 +133,7 @@ def _at_temperature(
     arrays: Arrays,
     temperature: Temperature,
 ) -> tuple[Arrays, _Uses]:
-    """Return the results at one temperature, and what the attack uses."""
+    """Return the results at one temperature, and which gradients the attack uses."""
     network, loss = _network(subject, arrays, temperature), LossGradient()
     uses, right, results = _Uses(subject, network, loss), arrays["right"], []
     subject.progress.start(f"{threat.attack} at T = {network.temperature:.3g}", len(right))
@@ -153,17 +155,17 @@ def _network(subject: Subject, arrays: Arrays, temperature: Temperature) -> Atta
 
 
 def attack_seed(seed: int, batch: int, purpose: str) -> int:
-    """Return a seed of 31 bits, the most that NumPy and torchattacks accept."""
+    """Return a 31-bit seed, the largest that NumPy and torchattacks accept."""
     return derived_seed(seed, f"attack {purpose}", batch) % 2**31
 
 
 def checks_of(
     network: AttackedNetwork, pixels: torch.Tensor, labels: torch.Tensor, plain: NDArray[Any]
 ) -> Arrays:
-    """Return the checks of a batch before it is attacked; raise RuntimeError if one fails.
+    """Check a batch before it is attacked and return the results; raise RuntimeError on failure.
 
-    `path_differs` and, with the `gradient` "stable" and "float32", `zero_gradient`, (images,) bool:
-    where the gradient of the cross-entropy is zero.
+    The arrays are `path_differs` and, with the `gradient` "stable" and "float32", `zero_gradient`,
+    (images,) bool, which is true where the gradient of the cross-entropy is zero.
     """
     if not bool(((pixels >= 0) & (pixels <= 1)).all()):
         raise RuntimeError("some pixels to attack are outside [0, 1]")
@@ -183,7 +185,7 @@ def checks_of(
 def audited(
     subject: Subject, audit: Audit, other: Checkpoint | None, validation_set: str
 ) -> Arrays:
-    """Return the arrays of `Audit.collect`; `other` is the network that attacks transfer from."""
+    """Return the arrays of `Audit.collect`; attacks are transferred from the network `other`."""
     logits, arrays = clean(subject, validation_set)
     right = arrays["right"]
     networks = {t: _network(subject, arrays, t) for t in TEMPERATURES}
@@ -227,7 +229,7 @@ class AttackSuite:
         left: dict[AttackAt, list[torch.Tensor]] = defaultdict(list)
         for epsilon in EPSILONS:
             for at, parts in self.attacks(epsilon).items():
-                # FGSM is one step of this size, independent of smaller ones.
+                # FGSM takes one step of this size, independently of smaller ones.
                 to_attack = correct if at[0] == "fgsm" or at not in left else left[at][-1]
                 cache = partial(self._cached, f"{at[0]} at T {at[1]} {epsilon}")
                 result = worst_case(self.subject.model, parts, pixels, labels, to_attack, cache)
@@ -266,7 +268,7 @@ class AttackSuite:
     def _pgd(
         self, network: AttackedNetwork, epsilon: float, loss: str, restarts: int | None = None
     ) -> list[Part]:
-        """Return PGD with a loss, one part a restart; its steps sum to 2.5 ε.
+        """Return PGD with a loss, one part per restart; its steps sum to 2.5 ε.
 
         Source: Madry et al. (2018), "Towards deep learning models resistant to adversarial
         attacks".

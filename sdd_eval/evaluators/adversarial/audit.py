@@ -1,7 +1,7 @@
 """Audit a gain in robustness: several attacks, their worst case, and signs of masked gradients.
 
-An attack that uses gradients must succeed at least as often as a single step of it, as an attack
-that only sees logits, and as adversarial images of another network. If it does not, gradients are
+An attack that uses gradients must succeed at least as often as a single step of it, an attack that
+only sees logits, and the adversarial images of another network. If it does not, gradients are
 masked and the network only appears robust.
 
 Sources: Athalye, Carlini, Wagner (2018), "Obfuscated gradients give a false sense of security";
@@ -51,7 +51,7 @@ Table = NDArray[np.bool_]
 IMAGES = 1000
 WHITE_BOX = ("fgsm", "pgd_ce", "pgd_margin")
 ATTACKS = (*WHITE_BOX, "square", "transfer")
-#: Where the user sets the effort.
+#: The flags with which the user sets the effort.
 FLAGS_OF = {"steps": "--steps", "restarts": "--restarts", "queries": "n_queries"}
 FLAGS = {
     "fgsm_beats_pgd": "FGSM leaves fewer images right than PGD (CE and margin, worst case)",
@@ -63,14 +63,14 @@ FLAGS = {
     "is formed so that it cannot underflow at the logits",
 }
 
-#: Why numbers have no paired test.
+#: Why the numbers have no paired test.
 OTHER_IMAGES = "it is about different images for each network"
 PRESENCE = "a sign of gradient masking is present or absent"
 
 
 @dataclass(frozen=True)
 class Audit:
-    """How hard the attacks try, and the checkpoint that they transfer from, if any."""
+    """The effort of the attacks, and the checkpoint to transfer attacks from, if any."""
 
     steps: int = 50
     restarts: int = 5
@@ -85,14 +85,16 @@ class Audit:
     def collect(self, subject: Subject, validation_set: str = "") -> Arrays:
         """Return which images survive each attack, and the checks.
 
-        `right` (images,) bool before the attacks; of each `attack` and `temperature` `survives`
-        (images, epsilon) bool; the arrays of `attack_run.checks_of` at each temperature; with
-        `transfer_from` also `right_compared` (images,), whether the other network is correct.
-        Facts are those of `attack_run.clean`.
+        The arrays are `right` (images,) bool, before the attacks; `survives` (images, epsilon) bool
+        for each `attack` and `temperature`; the arrays of `attack_run.checks_of` at each
+        temperature; and, with `transfer_from`, `right_compared` (images,), whether the other
+        network is correct. The facts are those of `attack_run.clean`.
 
         Raises:
-            InputError: the other checkpoint is this one, or takes other images or classes.
-            RuntimeError: the attacked network predicts otherwise, or an image leaves ball or box.
+            InputError: the other checkpoint is the same one, or expects different images or
+                classes.
+            RuntimeError: the attacked network makes different predictions, or an image leaves the
+                ball or box.
         """
         other = subject.networks[self.transfer_from] if self.transfer_from else None
         if other is not None:
@@ -129,7 +131,7 @@ class Audit:
 
     @property
     def _source(self) -> dict[str, str]:
-        """The network that adversarial images are transferred from, if there is one."""
+        """The network whose adversarial images are transferred, if any."""
         return {"transferred from": self.transfer_from} if self.transfer_from else {}
 
     def _protocol(self) -> dict[str, str]:
@@ -175,7 +177,7 @@ class Audit:
             yield unpaired(quantity, value, OTHER_IMAGES, bounds, SHARE)
 
     def _flags(self, arrays: Arrays) -> Iterator[Statistic]:
-        """Yield each flag, 1 if it is raised at any size or temperature; raised ones come first."""
+        """Yield each flag, 1 if raised at any size or temperature; raised flags come first."""
         raised: dict[str, list[str]] = {flag: [] for flag in FLAGS}
         for temperature in TEMPERATURES:
             name = "fitted" if temperature == "fitted" else "one"
@@ -196,7 +198,7 @@ class Audit:
 def audit_of(
     steps: int | None, restarts: int | None, parameters: Sequence[str], transfer_from: str
 ) -> Audit:
-    """Return an audit with the given effort, None is the default; InputError if it is invalid."""
+    """Return an audit with the given effort (None is the default); InputError if it is invalid."""
     numbers = {"steps": steps, "restarts": restarts}
     for item in parameters:
         key, _, value = item.partition("=")
@@ -213,7 +215,7 @@ def audit_of(
 
 
 def _check_comparable(subject: Subject, other: Checkpoint) -> None:
-    """Raise InputError for a checkpoint that takes other images, or has the same weights."""
+    """Raise InputError for a checkpoint that expects different images or has the same weights."""
     if subject.card is not None and other.weights_sha256 == subject.card.weights_sha256:
         raise InputError(
             f"--transfer-from {other.name} has the audited weights; name another checkpoint"

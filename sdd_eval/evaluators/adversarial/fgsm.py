@@ -3,8 +3,8 @@
 "ε = 0.2" is ambiguous. The variants differ in space, labels and clipping:
 
 - `authors`: standardised space, the network's own predictions, clipped to [0, 1] in that space;
-- `standardised`: standardised space, true labels, clipped to valid pixels;
-- `pixel`: pixels of [0, 1], true labels, clipped to valid pixels.
+- `standardised`: standardised space, true labels, clipped to the valid pixel range;
+- `pixel`: pixels in [0, 1], true labels, clipped to the valid pixel range.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ class Fgsm(Evaluator):
     epsilon: float = collects(0.2, bound=FROM_0)
     """Step size ε (L∞), in the space of each variant."""
     curve: tuple[float, ...] = collects((0.01, 0.02, 0.05, 0.1, 0.2, 0.3))
-    """Further step sizes, for the curve of accuracy against ε."""
+    """Additional step sizes, for the curve of accuracy against ε."""
     variants: tuple[Variant, ...] = collects(("authors", "standardised", "pixel"))
-    """Variants of the attack: authors (as they ran it), standardised, pixel."""
+    """Variants of the attack: authors (as in their code), standardised, pixel."""
     constants: Literal["paper", "own"] = collects("paper")
-    """Standardisation of the variants authors and standardised: the paper's or the network's own.
-    Networks whose images do not have three channels always use their own."""
+    """Standardisation used by the variants authors and standardised: the paper's or the network's
+    own. Networks whose images do not have three channels always use their own."""
     validation_set: str = collects("", loads="validation")
     """Images to fit the temperature on; none uses the test images. Default: the checkpoint's
     validation images, if any."""
@@ -90,11 +90,11 @@ class Fgsm(Evaluator):
         return tuple(dict.fromkeys((self.epsilon, *self.curve)))
 
     def sizes(self, attack: FgsmAttack) -> tuple[float, ...]:
-        """Return the step sizes of an attack; with plain float32 gradients only the first."""
+        """Return the step sizes of an attack; only the first one with plain float32 gradients."""
         return self.epsilons if attack.gradient == "stable" else self.epsilons[:1]
 
     def attacks(self) -> tuple[FgsmAttack, ...]:
-        """Return all attacks: `authors` also in plain float32, each also with a fitted T."""
+        """Return all attacks, each also with a fitted T; `authors` also in plain float32."""
         return tuple(
             FgsmAttack(variant, gradient, temperature)
             for variant in self.variants
@@ -103,12 +103,13 @@ class Fgsm(Evaluator):
         )
 
     def collect(self, subject: Subject) -> Arrays:
-        """Return the predictions under each attack; of adversarial images only pictures of one.
+        """Return the predictions under each attack, and pictures of one adversarial image.
 
-        `labels` and clean `predicted` (images,), class indices; of each attack (`variant`,
-        `gradient`, `temperature`) `predicted` (images, epsilon) and `zero_gradient` (images,) bool,
-        of each variant `predicted` (images,) with the `gradient` "random". Facts are the fitted
-        `temperature`, and the `mean` and `std` of each channel in the standardised space.
+        The arrays are `labels` and clean `predicted` (images,), class indices; for each attack
+        (`variant`, `gradient`, `temperature`) `predicted` (images, epsilon) and `zero_gradient`
+        (images,) bool; and for each variant `predicted` (images,) with the `gradient` "random". The
+        facts are the fitted `temperature`, and the `mean` and `std` of each channel in the
+        standardised space.
 
         Raises:
             InputError: ε < 0, no or unknown variants, no labels, or a logit is NaN.
@@ -128,7 +129,7 @@ class Fgsm(Evaluator):
         return arrays | Arrays(entries, temperature=temperature, mean=mean, std=std)
 
     def check(self) -> None:
-        """Raise InputError for a negative ε, or no or unknown variants or constants."""
+        """Raise InputError for a negative ε, or for missing or unknown variants or constants."""
         for epsilon in self.curve:
             if not 0 <= epsilon < np.inf:
                 raise InputError(f"--curve has ε = {epsilon:g}; it must be 0 or more")
@@ -143,17 +144,17 @@ class Fgsm(Evaluator):
             raise unknown_name("constants", self.constants, ("paper", "own"))
 
     def _constants(self, spec: ModelSpec) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Return mean and std of the standardised space, per channel."""
+        """Return the mean and std of the standardised space, per channel."""
         if self._constants_of(spec.channels) == "own":
             return spec.mean, spec.std
         return data.author_statistics(spec.image_size)
 
     def _constants_of(self, channels: int) -> str:
-        """Return whose constants are used: the paper's are for three channels."""
+        """Return whose constants are used; the paper's require three channels."""
         return self.constants if channels == 3 else "own"
 
     def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
-        """Yield accuracy per attack and step size, and the controls (fractions)."""
+        """Yield the accuracy for each attack and step size, and the controls (fractions)."""
         for variant in self.variants:
             yield self._controls(variant, arrays)
         for attack in self.attacks():
@@ -195,14 +196,14 @@ class Fgsm(Evaluator):
         yield counts([zeros], [attacked["zero_gradient"]])
 
     def _at(self, variant: str, arrays: Arrays) -> dict[str, Any]:
-        """Return the axes of a variant, and whose constants its space has."""
+        """Return the axes of a variant, and whose constants define its space."""
         if variant == "pixel":
             return {"variant": variant}
         constants = self._constants_of(len(arrays.facts["mean"]))
         return {"variant": variant, "constants": constants}
 
     def _step(self, variant: str, epsilon: float, arrays: Arrays) -> dict[str, str]:
-        """Return the step: space, norm, ε in pixels, and clipping."""
+        """Return the conditions of the step: space, norm, ε in pixels, and clipping."""
         if variant == "pixel":
             space = f"pixels of [0, 1] ({epsilon * 255:.3g}/255)"
         else:
@@ -217,7 +218,7 @@ class Fgsm(Evaluator):
 
 
 def _gradient(attack: FgsmAttack, validation_set: bool) -> dict[str, str]:
-    """Return the gradient: labels, precision, temperature."""
+    """Return the conditions of the gradient: labels, precision, temperature."""
     temperature = fitted_words(validation_set) if attack.temperature == "fitted" else "T = 1"
     return {
         "labels": LABELS[attack.variant],

@@ -1,7 +1,7 @@
 """Images of a one-step L∞ attack, in the three variants of FGSM.
 
-Images attacked with several step sizes ε at once are (sizes, n, channels, side, side). Those of the
-variants `standardised` and `pixel` equal the images of `torchattacks.FGSM`.
+Images attacked with several step sizes ε at once have the shape (sizes, n, channels, side, side).
+The variants `standardised` and `pixel` produce the same images as `torchattacks.FGSM`.
 
 Source: Goodfellow, Shlens, Szegedy (2015), "Explaining and harnessing adversarial examples".
 """
@@ -26,7 +26,7 @@ from sdd_eval.evaluators.subject import Subject
 
 
 class Space:
-    """The standardised space of some constants, and steps in it or in pixels."""
+    """The standardised space defined by some constants, and steps in it or in pixels."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], device: str) -> None:
         self.device = device
@@ -35,7 +35,7 @@ class Space:
         self.std = torch.tensor(std, dtype=torch.float32, device=device).view(-1, 1, 1)
 
     def sizes(self, variant: str, epsilons: Sequence[float]) -> torch.Tensor:
-        """Return ε in pixels of [0, 1], (sizes, 1, channels or 1, 1, 1)."""
+        """Return ε in the pixel range [0, 1], (sizes, 1, channels or 1, 1, 1)."""
         sizes = self._epsilons(epsilons)
         return sizes if variant == "pixel" else sizes * self.std
 
@@ -44,20 +44,20 @@ class Space:
     ) -> torch.Tensor:
         """Return pixels after a step along the signs of a direction, clipped as in the variant.
 
-        In `authors` x' = x + clip(clip(x + ε sign g, 0, 1) − x, −ε, ε) on standardised x: the inner
-        clip, meant for pixels, moves the image itself, as in the authors' code.
+        For `authors`, x' = x + clip(clip(x + ε sign g, 0, 1) − x, −ε, ε) on standardised x: the
+        inner clip, intended for pixels, alters the image itself, as in the authors' code.
         """
         if variant != "authors":
             return (pixels + self.sizes(variant, epsilons) * direction.sign()).clamp(0, 1)
         sizes, standardised = self._epsilons(epsilons), (pixels - self.mean) / self.std
         clipped = (standardised + sizes * direction.sign()).clamp(0, 1)
-        # Added in pixels, so that an unchanged value stays exactly the same.
+        # Add in pixel space, so that an unchanged value stays exactly the same.
         return pixels + (clipped - standardised).clamp(-sizes, sizes) * self.std
 
     def outside(
         self, variant: str, pixels: torch.Tensor, attacked: torch.Tensor, epsilons: Sequence[float]
     ) -> torch.Tensor:
-        """Return how many values of each image (n,) are outside the ball or [0, 1].
+        """Return the number of values of each image (n,) outside the ball or [0, 1].
 
         The variant `authors` is not confined to [0, 1].
         """
@@ -68,7 +68,7 @@ class Space:
 
     def _epsilons(self, epsilons: Sequence[float]) -> torch.Tensor:
         key = tuple(epsilons)
-        if key not in self._sizes:  # a copy to the device synchronises: make it once
+        if key not in self._sizes:  # copying to the device synchronises, so do it once
             values = torch.tensor(key, dtype=torch.float32, device=self.device)
             self._sizes[key] = values.view(-1, 1, 1, 1, 1)
         return self._sizes[key]
@@ -85,18 +85,18 @@ def predictions_under_attack(
     constants: tuple[Sequence[float], Sequence[float]],
     fitted: float,
 ) -> Arrays:
-    """Return `predicted` (images, epsilon) and `zero_gradient` (images,) of each attack.
+    """Return `predicted` (images, epsilon) and `zero_gradient` (images,) for each attack.
 
-    And `predicted` (images,) of random controls, whose `gradient` is "random".
+    Also return `predicted` (images,) for random controls, whose `gradient` is "random".
 
-    The random signs do not depend on the batch size. `constants` are mean and std of the
-    standardised space, `fitted` is the temperature of attacks whose `temperature` is "fitted".
+    The random signs do not depend on the batch size. `constants` are the mean and std of the
+    standardised space, and `fitted` is the temperature of attacks whose `temperature` is "fitted".
     Raise RuntimeError if an attacked image is outside its ball or the box [0, 1].
     """
     space = Space(*constants, subject.device)
     attacker = Attacker(subject.model, sizes, space, {1.0: 1.0, "fitted": fitted})
     generator = subject.generator("fgsm random signs")
-    parts: list[Arrays] = []  # on the device, so that nothing synchronises before the last batch
+    parts: list[Arrays] = []  # on the device, to avoid synchronising before the last batch
     subject.progress.start("attacked images", len(subject.indices()))
     for pixels, labels, rows in subject.labelled_pixels():
         attack = partial(attacker.arrays, pixels, labels, random_signs(pixels, generator))
@@ -105,7 +105,7 @@ def predictions_under_attack(
     arrays = joined(parts)
     for attack_of in sizes:
         check_inside(attack_of.variant, arrays.where(**attack_of.at)["outside"])
-    kind = np.min_scalar_type(subject.spec.classes)  # the smallest that holds all classes
+    kind = np.min_scalar_type(subject.spec.classes)  # the smallest type that holds all classes
     predictions = Arrays(
         replace(entry, values=entry.read().astype(kind)) if entry.name == "predicted" else entry
         for entry in arrays.entries
@@ -130,7 +130,7 @@ def _pictures(subject: Subject, attacker: Attacker) -> Arrays:
 
 
 def is_plain(attack: FgsmAttack) -> bool:
-    """Return whether an attack has exact gradients of the network as it is."""
+    """Return whether an attack uses exact gradients of the unmodified network."""
     return attack.gradient == "stable" and attack.temperature == 1.0
 
 
@@ -141,7 +141,7 @@ def random_signs(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tens
 
 
 def check_inside(variant: str, outside: NDArray[np.int64]) -> None:
-    """Raise RuntimeError if a value of an image is outside its ball or box, given their numbers."""
+    """Raise RuntimeError if any image has values outside its ball or box, given their counts."""
     if outside.any():
         raise RuntimeError(f"{outside.sum()} values of the {variant} attack left its box or ball")
 

@@ -1,4 +1,4 @@
-"""Threat models: an attack, its parameters, its norm and its size, in pixels of [0, 1].
+"""Threat models: an attack, its parameters, its norm and its size, in the pixel range [0, 1].
 
 Attacks and parameters are those of torchattacks, read from the signatures of the installed version.
 Two names are special: `AutoAttack` is the standard version of Croce and Hein (2020), and
@@ -43,34 +43,35 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 #: Parameters with an integer default that accept any number.
 REAL = ("c", "kappa", "scale", "lam", "nsig")
-#: Parameters that count something; with 0 of it an attack returns NaN or the clean images.
+#: Counts; if one of them is 0, an attack returns NaN or the clean images.
 COUNTED = (
     *("steps", "n_queries", "n_restarts", "restarts", "eot_iter", "max_iterations", "pixels"),
     *("binary_search_steps", "nb_sample", "nb_iter", "popsize", "inf_batch", "N", "m"),
     *("len_kernel", "num_iter_set", "noise_batch_size", "batch_max"),
 )
-#: Parameters that are the size of the ball.
+#: Parameters that set the size of the ball.
 SIZES = ("eps", "max_epsilon")
 #: AutoAttack targets the nine classes with the largest logits, other than the label.
 TARGETED_CLASSES = 10
-#: Fewest classes: losses of the four largest logits; a target among the first ten classes.
+#: Minimum number of classes: some losses use the four largest logits, and some attacks pick a
+#: target among the first ten classes.
 FEWEST_CLASSES = {AUTOATTACK: 4, ENSEMBLE: 4, "APGDT": 4, "JSMA": 10}
 
-#: Attacks whose kernels are made for three channels.
+#: Attacks whose kernels require three channels.
 THREE_CHANNELS = ("TIFGSM", "PIFGSM", "PIFGSMPP")
-#: Why images of an attack may leave its ball or the box, in torchattacks 3.5.
+#: Why the images of an attack may leave its ball or the box in torchattacks 3.5.
 FAULTS = dict.fromkeys(
     ("EADL1", "EADEN"),
     "it takes a gradient step on the clean images themselves, which leaves [0, 1] where gradients "
     "are large",
 )
 
-#: The protocol of numbers before an attack.
+#: The protocol of numbers measured before an attack.
 CLEAN = {"definition": "clean images, accuracy against the true labels"}
-#: A temperature, or that it was fitted to the network, on the axis `temperature`.
+#: A value of the axis `temperature`: a temperature, or that it was fitted to the network.
 Temperature = float | Literal["fitted"]
 TEMPERATURES: tuple[Temperature, ...] = (1.0, "fitted")
-#: How a gradient is computed, by its name on the axis `gradient`.
+#: How a gradient is computed, by its value on the axis `gradient`.
 GRADIENTS = {
     "stable": "gradient formed at the logits in float64 without 1 − p",
     "float32": "gradient in plain float32, which saturates",
@@ -78,11 +79,11 @@ GRADIENTS = {
 WITHOUT_SATURATION = (
     f"{GRADIENTS['stable']}, divided per image and pass by its largest magnitude, then float32"
 )
-#: Tolerance of the check that an attacked image lies in its ball.
+#: Tolerance when checking that an attacked image lies in its ball.
 ROUNDING = 1e-6
-#: Radii of the balls of an audit, L∞ in pixels of [0, 1], increasing.
+#: Radii of the balls of an audit, L∞ in the pixel range [0, 1], increasing.
 EPSILONS = tuple(size / 255 for size in (0.25, 0.5, 1, 2, 4, 8))
-#: Attacks of an audit that depend on the temperature; the others use margins only.
+#: Attacks of an audit that depend on the temperature; the others use only margins.
 BY_CROSS_ENTROPY = ("fgsm", "pgd_ce")
 
 
@@ -98,7 +99,7 @@ class Threat:
 
     @property
     def epsilon(self) -> float | None:
-        """The radius of the ball; None if the attack minimises the change and has no ball."""
+        """The radius of the ball; None if the attack minimises the perturbation instead."""
         sizes = [self.parameters[name] for name in SIZES if name in self.parameters]
         return float(sizes[0]) if sizes else None
 
@@ -120,7 +121,7 @@ class Threat:
 
 
 def describe(threat: Threat, channels: int) -> str:
-    """Return the threat model in words: attack, norm, ε of each channel, and every parameter."""
+    """Describe the threat model: attack, norm, ε of each channel, and every parameter."""
     size = threat.epsilon
     if size is None:
         ball = f"{threat.norm}, no ball: a small change is looked for, whatever its size"
@@ -151,19 +152,19 @@ def threat_of(
     classes: int,
     channels: int = 3,
 ) -> Threat:
-    """Return the threat model of an attack, with its defaults except for the given parameters.
+    """Return the threat model of an attack, with default values for parameters not given.
 
     Args:
-        name: one of `names`, in any case.
-        common: values by parameter, numbers or text such as "8/255"; None is the default.
-        parameters: further parameters, each KEY=VALUE.
-        restarts: how many times the attack is run on images that it has not broken.
+        name: one of `names`, case-insensitive.
+        common: values by parameter, numbers or text such as "8/255"; None selects the default.
+        parameters: additional parameters, each as KEY=VALUE.
+        restarts: how many times the attack is run on images that still survive.
         classes: number of classes of the network.
-        channels: number of channels of its images.
+        channels: number of image channels.
 
     Raises:
-        InputError: unknown attack or parameter, invalid value, or an attack that such a network
-            does not allow.
+        InputError: unknown attack or parameter, invalid value, or an attack that does not support
+            such a network.
     """
     attack = _canonical(name)
     values = _defaults(attack, classes)
@@ -214,7 +215,7 @@ def _defaults(attack: str, classes: int) -> dict[str, Any]:
 
 
 def _value(attack: str, key: str, given: Any, default: Any) -> Any:
-    """Return a value of the type of the parameter's default: bool, text, tuple or number."""
+    """Return a value with the type of the parameter's default: bool, text, tuple or number."""
     if isinstance(default, bool):
         flags = {"true": True, "false": False}
         if str(given).lower() not in flags:
@@ -245,7 +246,7 @@ def _number(key: str, given: Any, *, whole: bool) -> Any:
 
 
 def _check(threat: Threat, classes: int, channels: int) -> None:
-    """Raise InputError for an invalid size, or number of steps, classes or channels."""
+    """Raise InputError for an invalid size or an invalid number of steps, classes or channels."""
     size, values = threat.epsilon, threat.parameters
     if size is not None and size < 0:
         raise InputError(f"eps is {size:g}; it must be 0 or more")
@@ -273,7 +274,7 @@ def _shown(value: Any) -> str:
 def checks(
     metric: str, at: Mapping[str, Any], temperature: Temperature, arrays: Arrays
 ) -> Statistic:
-    """Return the numbers of zero gradients and of changed predictions at one temperature.
+    """Return the counts of zero gradients and of changed predictions at one temperature.
 
     `arrays` are those at this temperature.
     """

@@ -1,11 +1,11 @@
 """Attacks of torchattacks on a network, AutoAttack, and the worst case over several attacks.
 
-An attack's definition is torchattacks' own. While it runs, its cross-entropies have another
-gradient at the logits: the stable one of `gradients.py`, or the margin's.
+Attacks are those defined by torchattacks. While an attack runs, the gradient of its cross-entropy
+at the logits is replaced by the stable one of `gradients.py` or by that of the margin.
 
 AutoAttack is the standard version of Croce, Hein (2020), "Reliable evaluation of adversarial
-robustness with an ensemble of diverse parameter-free attacks". The ensemble of that name in
-torchattacks runs 10 steps instead of 100 and targets as many classes as configured.
+robustness with an ensemble of diverse parameter-free attacks". The ensemble of the same name in
+torchattacks runs 10 steps instead of 100 and targets a configurable number of classes.
 """
 
 from __future__ import annotations
@@ -33,31 +33,32 @@ from sdd_eval.evaluators.adversarial.threat import (
 )
 from sdd_eval.evaluators.gradients import LossGradient
 
-#: Predictions may depend on the order of summation if the top two logits are closer than this.
+#: If the top two logits are closer than this, predictions may depend on the order of summation.
 TIE = 1e-4
-#: The effort of AutoAttack's standard version.
+#: The computational effort of AutoAttack's standard version.
 STEPS, TARGETS, QUERIES = 100, TARGETED_CLASSES - 1, 5000
 #: Pixels (n, channels, side, side) in [0, 1] and labels (n,) → attacked pixels.
 Run = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-#: A name and a function → the function's result, which may be stored from an interrupted run.
+#: A name and a function → the function's result, or the one stored by an interrupted run.
 Cache = Callable[[str, Callable[[], Mapping[str, Any]]], Mapping[str, Any]]
 
 
 class AttackedNetwork(torch.nn.Module):
-    """A network in eval mode that returns logits / T, and counts the gradients that it is used for.
+    """A network in eval mode that returns logits / T and counts how often its gradients are used.
 
     `gradients` is the number of forward passes on pixels that require a gradient.
     """
 
     def __init__(self, model: torch.nn.Module, device: str, temperature: float = 1.0) -> None:
         super().__init__()
-        # torchattacks reads the device from the first parameter, and prints if there is none.
+        # torchattacks reads the device from the first parameter, and prints a message if there is
+        # none.
         self.device_of = torch.nn.Parameter(torch.empty(0, device=device), requires_grad=False)
         self.model, self.temperature, self.gradients = model, temperature, 0
         self.training = False
 
     def train(self, mode: bool = True) -> AttackedNetwork:
-        """Stay in eval mode: torchattacks sets the mode, and exported networks have none."""
+        """Stay in eval mode: torchattacks sets the mode, which exported networks do not have."""
         return self
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -100,7 +101,7 @@ def seeded(seed: int, device: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Part:
-    """One attack among several."""
+    """One of several attacks."""
 
     threat: Threat
     run: Run
@@ -113,10 +114,10 @@ def parts_of(
     seed_of: Callable[[str], int],
     loss: LossGradient,
 ) -> list[Part]:
-    """Return the attacks that a threat model consists of, in order, each restart with its own seed.
+    """Return the attacks that make up a threat model, in order, each restart with its own seed.
 
-    `classes` is the network's number of classes, `seed_of` gives the seed for a purpose, of at most
-    31 bits, and `loss` replaces the gradient of cross-entropies.
+    `classes` is the network's number of classes, `seed_of` returns the seed for a purpose, of at
+    most 31 bits, and `loss` replaces the gradient of cross-entropies.
     """
     threats = _autoattack(threat, classes) if threat.attack == AUTOATTACK else [threat]
     return [
@@ -136,7 +137,7 @@ def _autoattack(threat: Threat, classes: int) -> list[Threat]:
         "APGD": {**steps, "loss": "ce", "eot_iter": 1, "rho": 0.75},
         "APGDT": {**targeted, "eot_iter": 1, "rho": 0.75},
         "FAB": {**targeted, "multi_targeted": True},
-        # The standard version uses the schedule of 10,000 queries and stops half way.
+        # The standard version uses the schedule for 10,000 queries and stops halfway.
         "Square": {**square, "resc_schedule": False},
     }
     return [replace(threat, attack=name, parameters=values) for name, values in parts.items()]
@@ -176,13 +177,14 @@ def worst_case(
 ) -> dict[str, torch.Tensor]:
     """Run attacks in order, each on the images that are still classified correctly.
 
-    Return which images `survives` (n,), the number of the attack that they are
+    Return, for each image, whether it `survives` (n,), the number of the attack that it is
     `broken_by`, from 1 (0 if none), and the largest `change` of a pixel by that attack, or else by
     the last one (0 if not attacked).
 
-    `model` predicts; the attacks may use gradients of another network. Images (n, channels, side,
-    side) in [0, 1] that are not `correct` (n,) do not survive. `cache` stores the result of each
-    attack. Raise RuntimeError if an attacked image is outside its ball or the box [0, 1].
+    `model` makes the predictions; the attacks may use the gradients of another network. Images (n,
+    channels, side, side) in [0, 1] that are not `correct` (n,) do not survive. `cache` stores the
+    result of each attack. Raise RuntimeError if an attacked image is outside its ball or the box
+    [0, 1].
     """
     survives = correct.clone()
     broken_by = torch.zeros_like(labels, dtype=torch.uint8)
@@ -211,7 +213,7 @@ def _attack(
 
 
 def _checked(part: Part, pixels: torch.Tensor, attacked: torch.Tensor) -> torch.Tensor:
-    """Return attacked pixels after a check that they lie in the ball and the box.
+    """Return attacked pixels after checking that they lie in the ball and the box.
 
     torchattacks returns NaN where it divides a gradient of zero by its norm. Such values are set
     back to those of the clean image; the count of zero gradients reports them.
@@ -231,7 +233,7 @@ def _checked(part: Part, pixels: torch.Tensor, attacked: torch.Tensor) -> torch.
 
 
 def _distance(norm: str, change: torch.Tensor) -> torch.Tensor | None:
-    """Return the norm of each change (n,); None for a norm that is not L∞, L2 or L1."""
+    """Return the norm of each change (n,); None for norms other than L∞, L2 and L1."""
     orders = {"Linf": torch.inf, "L2": 2, "L1": 1}
     if norm not in orders:
         return None

@@ -1,7 +1,7 @@
-"""Numbers under corruption: accuracy and ECE of cells, means over complete sets, CE and mCE.
+"""Metrics under corruption: accuracy and ECE of cells, means over complete sets, CE and mCE.
 
-Corruption errors (CE) are relative to a baseline. CIFAR has no conventional one, as ImageNet has
-AlexNet, so its name is an axis of the number.
+Corruption errors (CE) are relative to a baseline. Unlike ImageNet with AlexNet, CIFAR has no
+conventional baseline, so the name of the baseline is an axis of the number.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sdd_eval.metrics.corruption import (
 from sdd_eval.protocol import Protocol
 from sdd_eval.statistics.statistic import Quantity, Statistic, mean_of_cells, shares, unpaired
 
-#: What the metrics of means over corruptions end in, by the origin of the frost images.
+#: Suffix of the metrics that are means over corruptions, by the origin of the frost images.
 FROST = {
     "official": "",
     "synthetic": "_synthetic_frost",
@@ -38,14 +38,14 @@ FROST = {
     "unknown": "_unknown_frost",
 }
 SETS = {FIFTEEN: "15 corruptions", NINETEEN: "19 corruptions"}
-#: How synthetic frost differs from the published photographs, by version of the recipe from 2 on;
+#: How synthetic frost differs from the published photographs, by recipe version (2 and later);
 #: measured on 400 images.
 SYNTHETIC_FROST = (
     "weaker than the published photographs: a ResNet-56 is 8 to 14 points more accurate under it, "
     "and about 0.7 points in the mean over the 15",
     "not the published photographs, but changes pixels by as much on average and in spread",
 )
-#: Why numbers have no paired test.
+#: Why the numbers have no paired test.
 UNMEASURED = "it counts what could not be measured"
 NO_BASELINE = "this study has no run of the baseline, or its arrays were not stored"
 
@@ -68,7 +68,8 @@ def measured_cells(arrays: Arrays) -> list[Cell]:
 class Source:
     """The origin of the corrupted images and of their frost, and the version of the recipe.
 
-    Numbers of images by another version of the recipe have another protocol and are never joined.
+    Numbers measured on images from another version of the recipe have a different protocol and are
+    never combined.
     """
 
     origin: str
@@ -76,12 +77,12 @@ class Source:
     recipe: int = 1
 
     def of(self, corruption: str) -> str:
-        """Return the origin of the images of a corruption in words."""
+        """Describe the origin of the images of a corruption."""
         return self.with_frost if corruption == "frost" else self._corruptions
 
     @property
     def with_frost(self) -> str:
-        """The origin of a set that includes frost, in words."""
+        """Description of the origin of a set that includes frost."""
         described = self.frost == "synthetic" and self.recipe > 1
         note = f" ({SYNTHETIC_FROST[min(self.recipe, 3) - 2]})" if described else ""
         return f"{self._corruptions}, {self.frost} frost{note}"
@@ -117,21 +118,21 @@ def cell_statistics(arrays: Arrays, source: Source, bins: int) -> Iterator[Stati
     yield cell_calibration_errors(quantities, groups, confidence, correct, bins)
 
 
-#: A number, and the cells that it is the mean of.
+#: A number, and the cells that it averages.
 Group = tuple[Quantity, Sequence[Cell]]
 
 
 def _complete(
     groups: Iterable[Group], cells: Sequence[Cell]
 ) -> tuple[list[Quantity], list[list[int]]]:
-    """Return the numbers whose cells are all measured, and the positions of these."""
+    """Return the numbers whose cells are all measured, and the positions of these cells."""
     complete = [(quantity, over) for quantity, over in groups if set(over) <= set(cells)]
     positions = [[cells.index(cell) for cell in over] for _, over in complete]
     return [quantity for quantity, _ in complete], positions
 
 
 def _accuracies(cells: Sequence[Cell], source: Source) -> Iterator[Group]:
-    """Yield the mean accuracies of corruptions, and over the 15 and the 19."""
+    """Yield the mean accuracy of each corruption, and the means over the 15 and the 19."""
     for name in dict.fromkeys(name for name, _ in cells):
         text = f"top-1 accuracy, mean of severities 1–5, {source.of(name)}"
         yield _fraction("accuracy", _at(name), text), _cells([name])
@@ -142,7 +143,7 @@ def _accuracies(cells: Sequence[Cell], source: Source) -> Iterator[Group]:
 
 
 def _calibration(cells: Sequence[Cell], source: Source, bins: int) -> Iterator[Group]:
-    """Yield the ECE of each cell, and its means over severities, over the 15, and over both."""
+    """Yield the ECE of each cell, and its means over severities, the 15 corruptions, and both."""
     bins_text, axis = f"{bins} equal-width bins, T = 1", {"bins": bins}
     for name, severity in cells:
         text = f"ECE, {bins_text}, {source.of(name)}"
@@ -198,10 +199,10 @@ def baseline_statistics(
 ) -> Iterator[Statistic]:
     """Yield `corruption_error` and `relative_corruption_error`, and their means over the 15.
 
-    The errors of the baseline are averaged over its networks, by name. If the arrays of one were
-    not stored, the numbers are NaN and only say why there is no paired test. A ratio that is
-    undefined for the baseline is `missing`. Raise InputError for a baseline of another number of
-    images.
+    The errors of the baseline are averaged over its networks, by name. If the arrays of one of them
+    are not stored, the numbers are NaN and only state why there is no paired test. A ratio that is
+    undefined for the baseline is counted as `missing`. Raise InputError if the baseline was
+    evaluated on a different number of images.
     """
     known = [side for side in baseline.values() if side is not None]
     names = _whole_corruptions([arrays, *known])
@@ -259,13 +260,13 @@ def _undefined(quantity: Quantity) -> Quantity:
 
 
 def _in_words(baseline: Sequence[str]) -> str:
-    """Return the names of the baseline's networks in words."""
+    """Return the names of the baseline's networks as text."""
     names = ", ".join(baseline)
     return names if len(baseline) == 1 else f"(mean over {len(baseline)} networks: {names})"
 
 
 def _whole_corruptions(sides: Sequence[Arrays]) -> list[str]:
-    """Return the corruptions whose cells are all measured on every side."""
+    """Return the corruptions whose cells are all measured for both the network and the baseline."""
     counts = sorted({len(side["correct"]) for side in sides})
     if len(counts) > 1:
         raise InputError(f"network and baseline were measured on {counts} images, not on the same")
@@ -286,7 +287,7 @@ def _errors(networks: Sequence[Arrays], corruptions: Sequence[str]) -> Floats:
 
 
 def _is_same_network(arrays: Arrays, other: Arrays) -> bool:
-    """Whether two networks have the same confidences in all cells and are right for the same."""
+    """Whether two networks have the same confidences and correct predictions in all cells."""
     one, two = (
         {(entry.name, *entry.at.values()): entry.read() for entry in side.entries}
         for side in (arrays, other)

@@ -1,6 +1,6 @@
 """Accuracy and calibration under common corruptions.
 
-Of each cell (a corruption at a severity), of each corruption, and as means over the benchmark's
+For each cell (a corruption at a severity), for each corruption, and as means over the benchmark's
 sets: mCA, ECE, and mCE relative to a named baseline.
 """
 
@@ -48,22 +48,22 @@ class Corruption(Evaluator):
     """Corrupted version of the test set; default: the corrupted set that belongs to the test set,
     e.g. cifar100_c."""
     corruptions: tuple[str, ...] = collects(())
-    """Corruptions to measure; default: all that are available. A mean over the 15 or 19 corruptions
-    is reported only if all of them are evaluated."""
+    """Corruptions to evaluate; default: all that are available. A mean over the 15 or 19
+    corruptions is reported only if all of them are evaluated."""
     bins: int = scores(10, bound=BINS)
     """Number of confidence bins, of equal width."""
     baseline: tuple[str, ...] = scores((), loads="run", optional=True)
-    """Checkpoints (the seeds of one method) whose errors mCE is relative to; default: no mCE.
-    Their runs of this evaluator are reused, or computed first if missing."""
+    """Baseline checkpoints of the mCE (the seeds of one method); default: no mCE. Their runs of
+    this evaluator are reused, or computed first if missing."""
 
     def collect(self, subject: Subject) -> Arrays:
         """Return `correct` bool and `confidence` float32, the largest softmax probability at T = 1.
 
-        They are (images,) of the uncorrupted images and (images, severity) of each `corruption`.
-        The fact `missing` says of each corruption with a missing cell why it is missing, by
-        severity; its confidence is NaN. `frost` and `origin` are the origins of the set's frost
-        images and of the set, `recipe` the version of the recipe if this package rendered the set.
-        And pictures of one image under each corruption.
+        Their shape is (images,) for the uncorrupted images and (images, severity) for each
+        `corruption`. The fact `missing` states, for each corruption with missing cells, why they
+        are missing, by severity; their confidence is NaN. `frost` and `origin` are the origins of
+        the set's frost images and of the set, `recipe` is the version of the recipe if this package
+        rendered the set. Pictures of one image under each corruption are included.
 
         Raises:
             InputError: no cell can be measured, or a logit is NaN or infinite.
@@ -89,7 +89,7 @@ class Corruption(Evaluator):
         return arrays | Arrays(**facts) | _pictures(subject, corrupted, names)
 
     def _names(self, corrupted: CorruptedSet) -> tuple[str, ...]:
-        """Return the corruptions to measure, missing and damaged ones included."""
+        """Return the corruptions to evaluate, including missing and damaged ones."""
         if corrupted.frost not in FROST:
             raise unknown_name("kind of frost", corrupted.frost, FROST)
         for name in self.corruptions:
@@ -103,10 +103,10 @@ class Corruption(Evaluator):
         return tuple(dict.fromkeys(self.corruptions or expected))
 
     def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
-        """Yield `accuracy` and `ece` per cell and corruption, and means over complete sets.
+        """Yield `accuracy` and `ece` for each cell and corruption, and means over complete sets.
 
-        A corruption with `missing` severities is in no mean. With a baseline, also errors relative
-        to it (`baseline_statistics`).
+        Corruptions with `missing` severities are excluded from all means. With a baseline, errors
+        relative to it are included (`baseline_statistics`).
         """
         facts = arrays.facts
         source = Source(facts["origin"], facts["frost"], facts.get("recipe", 1))
@@ -145,7 +145,7 @@ def _measured(
 
 
 def _pictures(subject: Subject, corrupted: CorruptedSet, names: Sequence[str]) -> Arrays:
-    """Return pictures of the first test image, clean and under each corruption that is there."""
+    """Return pictures of the first test image, clean and under each available corruption."""
     if not subject.pictures:
         return Arrays()
     pixels, rows, labels = pictures.first_image(subject)

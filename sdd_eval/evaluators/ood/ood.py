@@ -1,6 +1,6 @@
-"""Out-of-distribution detection by any detectors: scores of the test set and of OOD sets.
+"""Out-of-distribution detection with any detectors: scores of the test set and of OOD sets.
 
-All detectors share one forward pass over each set, except ODIN, whose step needs further passes.
+All detectors share one forward pass over each set, except ODIN, whose step needs additional passes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sdd_eval.evaluators.batch import Training
     from sdd_eval.evaluators.subject import Subject
 
-#: Why a count made when fitting a detector has no paired test.
+#: Why the counts made when fitting a detector have no paired test.
 ONE_COUNT = "it is a count made when fitting, not a sum over these images"
 
 
@@ -43,7 +43,7 @@ class Ood(Evaluator):
 
     name: ClassVar[str] = "ood"
     version: ClassVar[int] = 1
-    #: The metrics that a terminal shows if there are too many numbers.
+    #: The metrics shown in a terminal if there are too many numbers.
     headline: ClassVar[tuple[str, ...]] = ("auroc", "fpr_at_95_tpr")
 
     detectors: tuple[str, ...] = collects(("odin", "msp", "max_logit", "energy", "entropy"))
@@ -53,35 +53,37 @@ class Ood(Evaluator):
     temperature: float = collects(1000.0, bound=ABOVE_0)
     """ODIN's temperature T of the softmax, in the step and in the score."""
     epsilon: float = collects(0.0028, bound=FROM_0)
-    """ODIN's step size ε, in pixels of [0, 1]; never tune it on the tested OOD sets."""
+    """ODIN's step size ε, in the pixel range [0, 1]; never tune it on the OOD sets under test."""
     grid: bool = collects(False)
-    """Measure ODIN also at T = 1, 10, 100, 1000 crossed with ε = 0, .0014, .002, .0024, .0028."""
+    """Also measure ODIN on the grid of T = 1, 10, 100, 1000 and ε = 0, .0014, .002, .0024,
+    .0028."""
     validation_set: str = collects("", loads="validation")
     """Images that choose ε of the grid; default: the checkpoint's validation images, if any; none:
     the tested OOD sets only."""
     training: str = collects("", loads="training")
-    """Training set: detectors are fitted on it, and it selects the groups of OOD sets to average.
+    """Training set that detectors are fitted on, and that determines which OOD sets are averaged.
     Default: from the card."""
 
     @property
     def fits(self) -> bool:
-        """Whether a detector is fitted on training images, so that they are loaded."""
+        """Whether training images are loaded because a detector is fitted on them."""
         return any(fits(self._detector(name)) for name in self.detectors)
 
     @property
     def from_logits(self) -> bool:  # type: ignore[override]
-        """Whether no detector is fitted, or takes a step along a gradient."""
+        """Whether logits suffice: no detector is fitted or takes a step along a gradient."""
         return not self.fits and not self.grid and odin.Odin.name not in self.detectors
 
     @property
     def chooses(self) -> bool:
-        """Whether validation images are used, so that they are loaded."""
+        """Whether validation images are loaded because they are used."""
         return self.grid
 
     def check(self) -> None:
-        """Raise InputError for no detectors, an unknown or repeated one, or a set's reserved name.
+        """Raise InputError for missing, unknown or repeated detectors, or a reserved set name.
 
-        A set cannot be called as a mean over sets is: its numbers would be lost in the mean's.
+        A set cannot have the name of a mean over sets, as its numbers would be mistaken for those
+        of the mean.
         """
         if not self.detectors or len(set(self.detectors)) < len(self.detectors):
             raise InputError(
@@ -96,16 +98,16 @@ class Ood(Evaluator):
                 )
 
     def collect(self, subject: Subject) -> Arrays:
-        """Return `scores` float64 of each `detector`, of the test set and of OOD sets (`outliers`).
+        """Return `scores` float64 of each `detector`, for the test set and OOD sets (`outliers`).
 
-        Each is (images,), or (images, variant) for a detector with variants. With the grid, and if
-        the checkpoint has validation images, also their `validation_scores` (images, step), by
-        which ε is chosen. The fact `counts` has the counts made when fitting, by detector and name.
-        And pictures of outliers that the first detector accepts.
+        Their shape is (images,), or (images, variant) for a detector with variants. With the grid,
+        if the checkpoint has validation images, `validation_scores` (images, step) hold the scores
+        by which ε is chosen. The fact `counts` holds the counts made when fitting, by detector and
+        name. Pictures of outliers that the first detector accepts are included.
 
         Raises:
-            InputError: no detectors, an unknown one or one named twice, an error of a detector, no
-                OOD set, one with a reserved name, an empty set, or a network with NaN logits or one
+            InputError: missing, unknown or repeated detectors, an error in a detector, no OOD set,
+                a set that is empty or has a reserved name, or a network with NaN logits or a single
                 class.
         """
         self.check()
@@ -127,7 +129,7 @@ class Ood(Evaluator):
         return arrays | Arrays(counts=facts)
 
     def _pictures(self, subject: Subject, name: str, scores: Arrays, inside: Arrays) -> Arrays:
-        """Return pictures of an OOD set that the first detector accepts, by its first variant."""
+        """Return pictures of OOD images that the first detector accepts in its first variant."""
         first = {"detector": self.detectors[0]}
         both = (_columns(of.where(**first)["scores"])[:, 0] for of in (scores, inside))
         return pictures.accepted(subject, name, *both)
@@ -149,7 +151,7 @@ class Ood(Evaluator):
                 yield unpaired(quantity, float(count), ONE_COUNT)
 
     def _detector(self, name: str) -> Any:
-        """Return a detector by name, ODIN with this evaluator's settings."""
+        """Return a detector by name; ODIN gets the settings of this evaluator."""
         if name == odin.OdinGrid.name:
             return odin.OdinGrid()
         kind = plugins.load("detectors", name)
@@ -167,12 +169,12 @@ class Odin(Ood):
 
 
 def _columns(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return scores (n,) or (n, columns) as (n, columns)."""
+    """Reshape scores (n,) or (n, columns) to (n, columns)."""
     return scores.reshape(len(scores), -1)
 
 
 def _scorers(subject: Subject, requested: Sequence[Named], settings: Ood) -> dict[str, Scorer]:
-    """Return scorers by detector; those with `fit` share one pass over the training images."""
+    """Return the scorer of each detector; `fit` uses one shared pass over the training images."""
     if not settings.outliers:
         raise InputError("--outliers is empty; name one or more sets of images")
     if subject.spec.classes < 2:
@@ -188,9 +190,9 @@ def _scorers(subject: Subject, requested: Sequence[Named], settings: Ood) -> dic
 
 
 def training_images(subject: Subject, images: ImageSet) -> Training:
-    """Run the network on all images of a training set, whatever the limit.
+    """Run the network on all images of a training set, regardless of the limit.
 
-    Raise InputError if there are none, or as `training_of`.
+    Raise InputError if there are none, or for the same reasons as `training_of`.
     """
     detectors.last_layer(subject.model)
     if not len(images):

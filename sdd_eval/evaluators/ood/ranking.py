@@ -1,4 +1,4 @@
-"""Statistics of the separation of the test set from OOD sets, by detector."""
+"""Statistics on how well each detector separates the test set from OOD sets."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ HOW_VALIDATED = (
 class Tables:
     """A detector's scores (n, columns) of the test set and of each OOD set.
 
-    `dataset` is the one that the network was trained on, which determines the groups of OOD sets.
+    `dataset` is the data set that the network was trained on; it determines the groups of OOD sets.
     """
 
     inside: Scores
@@ -71,7 +71,7 @@ class Tables:
         )
 
 
-#: The protocol of a chosen cell of a grid, and the values of its T and ε.
+#: The protocol of a cell chosen from a grid, and its values of T and ε.
 Cell = tuple[Mapping[str, str], Mapping[str, str]]
 
 
@@ -83,15 +83,14 @@ def _statistics(
     groups: Sequence[Sequence[str]] = (COMMON_METRICS, OTHER_METRICS),
     untested: str = "",
 ) -> Iterator[Statistic]:
-    """Yield the metrics of rankings, in groups that are tested together.
+    """Yield the metrics of rankings in groups that are tested together.
 
-    `cells` gives, by OOD set or average, the protocol of its cell of a grid and the values that
-    were chosen.
+    `cells` maps each OOD set or average to the protocol of its grid cell and the chosen values.
     """
 
     def quantity(metric: str, label: str) -> Quantity:
         sets, sizes = rankings.groups[label], f"mean over {', '.join(rankings.groups[label])}"
-        if label in rankings.outliers:  # AUPR by counts depends on the sizes
+        if label in rankings.outliers:  # count-based AUPR depends on the set sizes
             inside, outside = rankings.inliers[label], rankings.outliers[label]
             sizes = f"{len(inside):,} against {len(outside):,} images"
         of_label, fitted = cells.get(label, (protocol, {}))
@@ -108,7 +107,7 @@ def _statistics(
 
 
 def detector_statistics(detector: Named, tables: Tables) -> Iterator[Statistic]:
-    """Yield all metrics of each column of a detector over each OOD set and averages."""
+    """Yield all metrics of each column of a detector, for each OOD set and for averages."""
     for column, axes in enumerate(places(detector)):
         at = {"detector": detector.name, "outliers": "", **axes}
         rankings = tables.rankings(dict.fromkeys(tables.outside, column), CONVENTIONS)
@@ -118,10 +117,10 @@ def detector_statistics(detector: Named, tables: Tables) -> Iterator[Statistic]:
 def grid_statistics(
     grid: OdinGrid, tables: Tables, validation: Scores | None = None
 ) -> Iterator[Statistic]:
-    """Yield a few metrics of each cell of ODIN's grid, and all metrics of chosen cells.
+    """Yield a few metrics for each cell of ODIN's grid, and all metrics for the chosen cells.
 
-    One cell is the best for each OOD set. Another, the same for all sets, is chosen by the scores
-    of validation images (m, steps), if given.
+    One chosen cell is the best for each OOD set. Another, the same for all sets, is chosen by the
+    scores of validation images (m, steps), if given.
     """
     at, sets = {"detector": "odin", "outliers": ""}, tables.outside
     score = {"score": grid.protocol}
@@ -145,14 +144,14 @@ def grid_statistics(
 
 
 def _best(cells: Sequence[Rankings], name: str) -> int:
-    """Return the cell of lowest FPR, then highest AUROC, for an OOD set; of ties the first."""
+    """Return the first cell with the lowest FPR, then highest AUROC, for an OOD set."""
     values = [cell.values[name] for cell in cells]
     keys = [(metrics["fpr_at_95_tpr"], -metrics["auroc"]) for metrics in values]
     return keys.index(min(keys))
 
 
 def _chosen(grid: OdinGrid, cell: int, how: str) -> Cell:
-    """Return the protocol of a chosen cell, which seeds share, and its values."""
+    """Return the protocol of a chosen cell, which all seeds share, and its values."""
     temperature, epsilon = grid.cells[cell]
     protocol = {"score": grid.protocol, "cell": f"T, fitted, and ε, fitted: {how}"}
     return protocol, {"T": f"{temperature:g}", "ε": f"{epsilon:g}"}

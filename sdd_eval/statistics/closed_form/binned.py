@@ -1,8 +1,8 @@
 """Intervals of binned calibration errors.
 
-The target is the error of the population over the same bins. The lower end inverts the consistency
-test (Bröcker and Smith 2007; Vaicenavicius et al. 2019) along soft-thresholded gaps, so that 0 is
-inside exactly where the test does not refute calibration. The upper end is square-and-add over
+The target is the population error over the same bins. The lower end inverts the consistency test
+(Bröcker and Smith 2007; Vaicenavicius et al. 2019) along soft-thresholded gaps, so that 0 is in the
+interval exactly if the test does not reject calibration. The upper end uses square-and-add over
 bins.
 """
 
@@ -19,18 +19,18 @@ from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.closed_form.share import Bounds, bisect, wilson
 from sdd_eval.statistics.intervals import LEVEL, normal_quantile
 
-#: Draws of the consistency test; as few as 200 if there are more than 200 bins.
+#: Number of draws in the consistency test; as few as 200 with more than 200 bins.
 DRAWS, DRAWN_VALUES = 1000, 200_000
-#: The assumed gap of images that lie in bins of which the sample has none.
+#: The assumed gap of images that fall into bins that are empty in the sample.
 UNSEEN_GAP = 0.5
-#: Parts of the images of which each takes the signs of the gaps from the others.
+#: Number of folds of the images, each of which takes the signs of the gaps from the others.
 FOLDS = 5
-#: Steps of bisection along the soft threshold.
+#: Number of bisection steps along the soft threshold.
 BISECTIONS = 12
 
 
 def debiased_absolute(means: Floats, deviations: Floats) -> Floats:
-    """Return 2 |mean| − E|mean + noise| element by element: |mean| minus what the noise adds.
+    """Return 2 |mean| − E|mean + noise| elementwise: |mean| minus what the noise adds.
 
     Source: Kumar, Liang, Ma (2019), "Verified uncertainty calibration".
 
@@ -41,7 +41,7 @@ def debiased_absolute(means: Floats, deviations: Floats) -> Floats:
 
     noise = np.maximum(deviations, np.finfo(np.float64).tiny)
     absolute = np.abs(means)
-    ratio = np.minimum(absolute / noise, 40.0)  # beyond, noise adds nothing
+    ratio = np.minimum(absolute / noise, 40.0)  # beyond this, noise adds nothing
     density = noise * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2)
     expected = density + absolute * erf(ratio / np.sqrt(2))
     debiased: Floats = 2 * absolute - expected
@@ -50,7 +50,7 @@ def debiased_absolute(means: Floats, deviations: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Bins:
-    """Sums over the images of each bin (…, M): their number, confidences and correct ones.
+    """Sums over the images of each bin (…, M): counts, confidences and correct predictions.
 
     Images may carry weights; leading axes hold several weightings. Means are 0 in empty bins.
     """
@@ -80,7 +80,7 @@ class Bins:
 
     @property
     def gap(self) -> Floats:
-        """Accuracy less mean confidence of each bin."""
+        """Accuracy minus mean confidence of each bin."""
         return self.mean(self.correct - self.confidence)
 
     @property
@@ -90,13 +90,13 @@ class Bins:
         return np.sqrt(self.mean(smoothed * (1 - smoothed)))
 
     def debiased(self, spread: Floats) -> Floats:
-        """Return the ECE (…) less the mean that noise of this size adds to it, at least 0."""
+        """Return the ECE (…) minus the mean that noise of this size adds to it, at least 0."""
         sizes = self.share * debiased_absolute(self.gap, spread)
         return np.asarray(np.maximum(0, sizes.sum(axis=-1)))
 
     @property
     def filled(self) -> Bins:
-        """The bins (M,) that have images."""
+        """The bins (M,) that contain images."""
         used = self.count > 0
         return Bins(self.count[used], self.confidence[used], self.correct[used])
 
@@ -117,8 +117,8 @@ def ece(bins: Bins, level: float = LEVEL) -> Bounds:
 def l2_error(bins: Bins, level: float = LEVEL) -> Bounds:
     """Return the root mean squared gap of bins (M,), with its interval.
 
-    As `ece`, with squared gaps. If bins are empty, images of the population may lie in them: at
-    most 1 − (1 − level)^(1/n) of all, which are given a gap of one half.
+    Like `ece`, but with squared gaps. If bins are empty, images of the population may still lie in
+    them: at most a share of 1 − (1 − level)^(1/n), which is assigned a gap of one half.
 
     >>> bins = Bins(np.array([100.0]), np.array([90.0]), np.array([50.0]))
     >>> [round(end, 2) for end in l2_error(bins)[:3]]
@@ -135,7 +135,7 @@ def _mean_power(
 ) -> tuple[float, float, float]:
     """Return the mean of |gap|ᵖ over images, and the ends of its interval.
 
-    `unseen` is what bins without images may add to the mean.
+    `unseen` is how much empty bins may add to the mean.
     """
     share, sizes = bins.share, np.abs(bins.gap) ** power
     value = float((share * sizes).sum())
@@ -152,7 +152,7 @@ def _mean_power(
 
 
 def _lower_end(bins: Bins, power: int, level: float) -> float:
-    """Return the least error that a consistency test does not refute; 0 if none is refuted."""
+    """Return the smallest error that a consistency test does not reject; 0 if none is rejected."""
     count, share, confidence = bins.count.astype(np.int64), bins.share, bins.mean_confidence
     draws = max(min(200, DRAWS), min(DRAWS, DRAWN_VALUES // len(count)))
     observed = float((share * np.abs(bins.gap) ** power).sum())
@@ -177,11 +177,11 @@ def least_gaps(
     observed: float,
     level: float,
 ) -> Floats:
-    """Return gaps reduced by as many standard errors as a consistency test does not refute.
+    """Return gaps reduced by as many standard errors as a consistency test does not reject.
 
-    All gaps are 0 where it does not refute calibration. `noise` is the standard error of each gap,
-    and `drawn_errors` returns errors of samples whose true gaps are given; these are refuted if few
-    of the errors reach the observed one.
+    All gaps are 0 if the test does not reject calibration. `noise` is the standard error of each
+    gap, and `drawn_errors` returns errors of samples with given true gaps; these gaps are rejected
+    if few of the errors reach the observed one.
     """
 
     def shrunk(threshold: float) -> Floats:
@@ -199,12 +199,12 @@ def least_gaps(
 
 
 def cross_fitted_end(residuals: Any, level: float = LEVEL) -> float:
-    """Return a lower end of Σ |mean residual| over bins, however dependent and sparse they are.
+    """Return a lower end for Σ |mean residual| over arbitrarily dependent and sparse bins.
 
     With signs that do not depend on an image, the signed sum of its residuals has a mean of at most
-    Σ |mean residual|, so that the normal lower end of its mean is one of the error, too. The signs
-    of an image are those of the gaps of the other `FOLDS` − 1 folds of images (data splitting; Cox
-    1975, "A note on data-splitting for the evaluation of significance levels").
+    Σ |mean residual|, so the normal lower end of this mean is also a lower end for the error. The
+    signs of an image are those of the gaps in the other `FOLDS` − 1 folds of images (data
+    splitting; Cox 1975, "A note on data-splitting for the evaluation of significance levels").
 
     `residuals` are those of each image in each bin (n, M), dense or sparse.
 

@@ -1,10 +1,10 @@
 """Interval of a mean of calibration errors over cells: renderings of the same images.
 
-Chance increases the error of each cell. In the mean over many cells this bias stays, while the
-noise decreases as far as the cells are not correlated. The lower end inverts the consistency test
-of `binned` for all bins of all cells at once, with their noise drawn as correlated as the images'
-residuals are. The upper end is the plug-in mean plus its normal half-width, which the lower end is
-at least away from it, too, unless calibration is not refuted.
+Chance increases the error of each cell. In the mean over many cells, this bias remains, while the
+noise decreases to the extent that the cells are uncorrelated. The lower end inverts the consistency
+test of `binned` for all bins of all cells at once, with noise drawn with the same correlation as
+the images' residuals. The upper end is the plug-in mean plus its normal half-width; the lower end
+is at least as far below the mean, unless calibration is not rejected.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from sdd_eval.statistics.closed_form.binned import debiased_absolute, least_gaps
 from sdd_eval.statistics.closed_form.share import Bounds, mean_of_cells
 from sdd_eval.statistics.intervals import LEVEL, normal_quantile
 
-#: Draws of the noise of all bins.
+#: Number of draws of the noise of all bins.
 DRAWS = 1000
-#: Images whose residuals are multiplied with their weights at once.
+#: Number of images whose residuals are multiplied by their weights at once.
 BLOCK = 2048
-#: If residuals of a bin spread less than this share of its noise, they say nothing about it: the
-#: noise is then drawn without them, the same in all cells.
+#: If the residuals of a bin vary by less than this fraction of its noise, they are uninformative:
+#: the noise is then drawn without them, identically in all cells.
 DEGENERATE = 0.05
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Images in bins of cells: correct − confidence (n, cells), and the bin of each, from 0."""
+    """Images in bins of cells: correct − confidence (n, cells), and zero-based bin indices."""
 
     correct: NDArray[np.bool_]
     residuals: Floats
@@ -47,7 +47,7 @@ class Cells:
 
     @cached_property
     def gap(self) -> Floats:
-        """Accuracy less mean confidence (cells, bins); 0 in an empty bin."""
+        """Accuracy minus mean confidence (cells, bins); 0 in an empty bin."""
         return self._sums(self.residuals) / np.maximum(self.count, 1)
 
     @cached_property
@@ -59,7 +59,7 @@ class Cells:
     def noise(self) -> Floats:
         """The standard deviation of `shares` (cells, bins), with two pseudo images in each bin.
 
-        A bin with a few images that are all correct has noise, an empty one has none.
+        A bin with a few images that are all correct has noise, but an empty one has none.
         """
         accuracy = (self._sums(self.correct) + 1) / (self.count + 2)
         noise: Floats = np.sqrt(accuracy * (1 - accuracy) * self.count) / len(self.residuals)
@@ -72,10 +72,11 @@ class Cells:
 
     @cached_property
     def draws(self) -> NDArray[np.float32]:
-        """Normal noise of `shares` (draws, cells, bins), as correlated as the residuals are.
+        """Normal noise of `shares` (draws, cells, bins), with the correlation of the residuals.
 
-        It is the images' residuals, less their bin's mean, with normal weights (the multiplier
-        bootstrap), scaled to `noise`. The noise of a cell does not depend on the other cells.
+        It is the sum of the images' residuals, minus the mean of their bin, with normal weights
+        (the multiplier bootstrap), scaled to `noise`. The noise of a cell does not depend on the
+        other cells.
         """
         random = np.random.default_rng(0)
         alone = random.standard_normal((DRAWS, self.bins), dtype=np.float32)
@@ -105,15 +106,15 @@ class Cells:
         return sums.reshape(cells, self.bins).astype(np.float64, copy=False)
 
     def _of_images(self, values: Floats) -> Floats:
-        """Return the value (cells, bins) of each image's bin (n, cells)."""
+        """Look up values (cells, bins) for the bin of each image (n, cells)."""
         return values[np.arange(values.shape[0]), self.index]
 
 
 def mean_ece(cells: Cells, over: Sequence[int], level: float = LEVEL) -> Bounds:
     """Return the mean of the ECEs of several cells, with its interval and debiased value.
 
-    Where few images are wrong, residuals hardly vary. What the interval of the mean accuracy
-    extends beyond its standard error is therefore added to the half-width, as a variance.
+    If few images are wrong, residuals hardly vary. The amount by which the interval of the mean
+    accuracy exceeds its standard error is therefore added to the half-width, as a variance.
 
     >>> right = np.arange(400).reshape(200, 2) % 8 > 1
     >>> cells = Cells(right, right - 0.95, np.full((200, 2), 9), 10)
@@ -139,7 +140,7 @@ def mean_ece(cells: Cells, over: Sequence[int], level: float = LEVEL) -> Bounds:
 
 
 def _lower_end(cells: Cells, columns: list[int], level: float) -> float:
-    """Return the least mean error that a consistency test does not refute; 0 if none is refuted."""
+    """Return the smallest mean error that a consistency test does not reject; 0 if none."""
     noise, shares = cells.noise[columns], cells.shares[columns]
     used = noise > 0
     draws, observed = cells.draws[:, columns][:, used], float(np.abs(shares[used]).sum())
@@ -152,7 +153,7 @@ def _lower_end(cells: Cells, columns: list[int], level: float) -> float:
 
 
 def _unseen_variance(wrong: Floats, level: float) -> float:
-    """Return the square of what an accuracy's interval exceeds its standard error by."""
+    """Return the squared amount by which an accuracy's interval exceeds its standard error."""
     accuracy = mean_of_cells(wrong, level)
     reach = max(accuracy.value - accuracy.low, accuracy.high - accuracy.value)
     return max(0.0, reach**2 - normal_quantile(level) ** 2 * float(wrong.var()) / len(wrong))

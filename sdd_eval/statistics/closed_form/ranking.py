@@ -1,6 +1,6 @@
-"""Intervals of metrics of two samples of scores: in-distribution images and outliers.
+"""Intervals of metrics for two samples of scores: in-distribution images and outliers.
 
-Floats are higher for in-distribution images. Every function takes `inliers` (n,) and `outliers`
+Scores are higher for in-distribution images. Every function takes `inliers` (n,) and `outliers`
 (m,); for a metric with outliers as positives, swap the two and negate them.
 """
 
@@ -20,19 +20,20 @@ from sdd_eval.statistics.intervals import LEVEL, student_quantile
 
 #: Normal quantile for the far ends of an FPR whose threshold jumps between ties.
 TIES_Z = 1.28
-#: The smallest score bounds a threshold that it misses in at most 1.6 · (1 − level) of samples.
+#: The smallest score is used to bound a threshold if it fails in at most 1.6 · (1 − level) of
+#: samples.
 MOST_MISSES = 1.6
 
 
 class Placements(NamedTuple):
-    """The share of the other sample that each score is ranked wrongly against, ties as one half."""
+    """The share of the other sample against which each score is misranked; ties count one half."""
 
     outliers: Floats
     inliers: Floats
 
 
 def placements(inliers: Floats, outliers: Floats) -> Placements:
-    """Return DeLong's components: the mean of either is 1 − AUROC (DeLong et al. 1988)."""
+    """Return DeLong's components; the mean of each is 1 − AUROC (DeLong et al. 1988)."""
     a, b = np.sort(inliers), np.sort(outliers)
     below = np.searchsorted(a, outliers, "left") + np.searchsorted(a, outliers, "right")
     above = np.searchsorted(b, inliers, "left") + np.searchsorted(b, inliers, "right")
@@ -40,9 +41,9 @@ def placements(inliers: Floats, outliers: Floats) -> Placements:
 
 
 def mean_auroc(placed: Sequence[Placements], level: float = LEVEL) -> Bounds:
-    """Return the mean AUROC of the same inliers against several sets of outliers, by components.
+    """Return the mean AUROC of the same inliers against several outlier sets, from components.
 
-    Wilson's interval with an effective number of images from DeLong's components, at least
+    This is Wilson's interval with an effective number of images from DeLong's components, at least
     min(n, m) (Birnbaum and Klose 1957), and Student's quantile with min(n, m) − 1 degrees of
     freedom. The inliers' components are averaged over the sets, because all sets share them, and
     min(n, m) is replaced by its harmonic mean over the sets.
@@ -68,8 +69,8 @@ def auroc_bounds(
 ) -> Bounds:
     """Return the bounds of an AUROC from its error, 1 − AUROC, and the variance of its estimate.
 
-    The variance is with one pseudo error in each sample; `pseudo` is what these add to the error.
-    `fewest` is the size of the smaller sample, the least effective number of images.
+    The variance includes one pseudo error in each sample; `pseudo` is what these add to the error.
+    `fewest` is the size of the smaller sample, i.e. the minimum effective number of images.
     """
     smoothed = (error + pseudo) / (1 + 2 * pseudo)
     effective = max(smoothed * (1 - smoothed) / variance, fewest)
@@ -88,16 +89,17 @@ def _smoothed_variance(x: Floats) -> float:
 def fpr_at_tpr(
     inliers: Floats, outliers: Floats, tpr: float = 0.95, level: float = LEVEL
 ) -> Bounds | str:
-    """Return the false positive rate where a share `tpr` of the inliers is accepted.
+    """Return the false positive rate at which a share `tpr` of the inliers is accepted.
 
-    Wilson's interval of the outliers at the threshold, and the FPR at the order statistics that
-    bound the threshold (David and Nagaraja 2003), by square-and-add.
+    The interval combines, by square-and-add, Wilson's interval for the outliers at the threshold
+    and the FPR at the order statistics that bound the threshold (David and Nagaraja 2003).
 
     At a level and TPR of 95 %, fewer than 72 inliers have no order statistic that bounds the
-    threshold from below with confidence. From 50 inliers on the smallest one serves, with the full
-    quantile at its FPR; fewer have no interval, and the reason is returned. In 10,000 samples each
-    of normal scores (d' 0, 1 and 3; 20, 200 and 5,000 outliers; not rounded, and rounded to 0.5 and
-    1 standard deviation) the lowest coverage was .90 with 45 inliers, .93 with 50 and .96 with 60.
+    threshold from below with confidence. With at least 50 inliers, the smallest one is used, with
+    the full quantile at its FPR; with fewer, there is no interval, and the reason is returned. In
+    10,000 samples each of normal scores (d' 0, 1 and 3; 20, 200 and 5,000 outliers; not rounded,
+    and rounded to 0.5 and 1 standard deviation) the lowest coverage was .90 with 45 inliers, .93
+    with 50 and .96 with 60.
 
     >>> [round(end, 3) for end in fpr_at_tpr(np.arange(1000.0) + 500, np.arange(20.0))[:3]]
     [0.0, 0.0, 0.161]
@@ -124,7 +126,7 @@ def fpr_at_tpr(
 
 @lru_cache(maxsize=256)
 def _binomial_quantile(share: float, n: int, p: float) -> int:
-    """Return the smallest number of hits of n whose cumulative probability is at least a share.
+    """Return the smallest number of hits out of n whose cumulative probability reaches a share.
 
     >>> _binomial_quantile(0.025, 72, 0.05)
     1
@@ -160,8 +162,8 @@ def average_precision(
 ) -> Bounds:
     """Return the average precision with inliers as positives.
 
-    The outliers enter through the pointwise Wilson band of the FPR, the inliers through the
-    influence function, joined by square-and-add.
+    The outliers enter through the pointwise Wilson band of the FPR and the inliers through the
+    influence function; both are combined by square-and-add.
 
     If `prevalence_free`, outliers are weighted by n / m, so that the set sizes do not matter.
 
@@ -202,10 +204,10 @@ def detection_error(
 ) -> Bounds:
     """Return the smallest ½ (1 − TPR) + ½ FPR over thresholds, with its interval.
 
-    Square-and-add of the Wilson intervals of misses and false alarms at the chosen threshold, as
-    Shan (2015) does for Youden's index; the optimism of the minimum is estimated by the bootstrap.
-    Where a two-sample Kolmogorov–Smirnov test does not tell the samples apart, the upper end is the
-    largest possible error, ½ or min(n, m) / (n + m).
+    The interval is square-and-add of the Wilson intervals of misses and false alarms at the chosen
+    threshold, as in Shan (2015) for Youden's index; the optimism of the minimum is estimated with
+    the bootstrap. If a two-sample Kolmogorov–Smirnov test does not distinguish the samples, the
+    upper end is the largest possible error, ½ or min(n, m) / (n + m).
 
     In 300 samples each of normal scores (d' 0 to 5, inliers with standard deviation 1 and 2, sets
     of 20 to 5,000 images) the lowest coverage of the error by counts was .95.

@@ -17,14 +17,14 @@ ROUNDING = 1e-12
 
 
 class Area(NamedTuple):
-    """An area with what its interval follows from.
+    """An area with the quantities that its interval is computed from.
 
     Attributes:
         value: the area.
         influence: each image's influence on it (n,).
-        pseudo: what one pseudo error adds to the area, times n.
+        pseudo: n times what one pseudo error adds to the area.
         pseudo_square: the mean square of that.
-        largest: the upper end of the area's range.
+        largest: the largest possible value of the area.
     """
 
     value: float
@@ -46,7 +46,7 @@ class Area(NamedTuple):
 
 
 def mean_area(areas: Sequence[Area]) -> Area:
-    """Return the mean of areas of the same images; an image's influences on them are averaged."""
+    """Return the mean of areas for the same images; an image's influences on them are averaged."""
     value = float(np.mean([area.value for area in areas]))
     return areas[0]._replace(
         value=value, influence=np.mean([area.influence for area in areas], axis=0)
@@ -56,9 +56,9 @@ def mean_area(areas: Sequence[Area]) -> Area:
 def aurc_area(confidence: Floats, correct: Floats) -> Area:
     """Return the area under the risk–coverage curve (Geifman et al. 2019), as a fraction.
 
-    Variance by the influence function, plus one pseudo error among the most confident 1/√n images,
-    which adds ½ ln n; then Wilson's interval with the effective number of images. Confidences (n,)
-    may be tied; `correct` (n,) is 1 for a correct prediction, else 0.
+    The variance comes from the influence function, plus one pseudo error among the most confident
+    1/√n images, which adds ½ ln n; the interval is Wilson's with the effective number of images.
+    Confidences (n,) may be tied; `correct` (n,) is 1 for a correct prediction, else 0.
 
     >>> [round(end, 3) for end in aurc_area(np.arange(200.0), np.ones(200)).bounds()[:3]]
     [0.0, 0.0, 0.049]
@@ -75,12 +75,12 @@ def aurc_area(confidence: Floats, correct: Floats) -> Area:
 
 
 def excess_area(area: Area, correct: Floats) -> Area:
-    """Return an AURC less that of the best order, and its influence function.
+    """Return an AURC minus that of the best order, and its influence function.
 
     The best order with a share e of errors has the AURC e + (1 − e) ln(1 − e), whose derivative is
     −ln(1 − e). The excess is at most ln 2, that of the worst order with e = ½. In 600 samples of
-    200 and of 1,000 images (accuracies of .5, .9 and .99; orders by chance, informative, and with a
-    fifth of the errors by chance) intervals covered in 95 to 100 %.
+    200 and of 1,000 images (accuracies of .5, .9 and .99; random orders, informative orders, and
+    orders with a fifth of the errors at random), the coverage of the intervals was 95 to 100 %.
 
     >>> correct = np.array([0, 1, 1, 1])
     >>> excess = excess_area(aurc_area(np.arange(4.0), correct), correct)
@@ -101,7 +101,7 @@ def excess_area(area: Area, correct: Floats) -> Area:
 def augrc_area(confidence: Floats, correct: Floats) -> Area:
     """Return the area under the generalised risk–coverage curve (Traub et al. 2024), 0 to ½.
 
-    As `aurc_area`, with a pseudo error of chance rank.
+    Like `aurc_area`, but the pseudo error has a random rank.
 
     >>> [round(end, 4) for end in augrc_area(np.arange(200.0), np.ones(200)).bounds()[:3]]
     [0.0, 0.0, 0.0125]
@@ -114,7 +114,7 @@ def augrc_area(confidence: Floats, correct: Floats) -> Area:
 
 
 class _Ranked:
-    """Images from the most to the least confident; errors of ties are their mean."""
+    """Images from the most to the least confident; tied images share their mean error."""
 
     def __init__(self, confidence: Floats, correct: Floats) -> None:
         self._order = np.argsort(-np.asarray(confidence), kind="stable")
@@ -125,18 +125,18 @@ class _Ranked:
         self.cumulated = np.cumsum(self.tied(self.errors))
 
     def tied(self, values: Floats) -> Floats:
-        """Return the mean of the values over images of equal confidence, for each image."""
+        """Return, for each image, the mean of the values over images of equal confidence."""
         return tie_means(self._confidence, values)
 
     def unsorted(self, values: Floats) -> Floats:
-        """Return values of ranked images in the images' own order."""
+        """Return values of ranked images in the original order of the images."""
         in_order = np.empty_like(values)
         in_order[self._order] = values
         return in_order
 
 
 def tie_means(ranked: Floats, values: Floats) -> Floats:
-    """Replace values (n,) whose sorted keys `ranked` (n,) are equal by their mean.
+    """Replace values (n,) with equal sorted keys `ranked` (n,) by their mean.
 
     >>> tie_means(np.array([0.1, 0.5, 0.5]), np.array([1.0, 0.0, 1.0]))
     array([1. , 0.5, 0.5])
@@ -155,17 +155,18 @@ def _from_here(values: Floats) -> Floats:
 def coverage_bounds(accepted: Floats, wrong: Floats, risk: float, level: float = LEVEL) -> Bounds:
     """Return the coverage at a risk, the largest share that may be accepted, with its interval.
 
-    Two errors, joined by square-and-add. The threshold: from the last one whose share of wrong
-    images is significantly below the risk, by the score test of Wilson's interval (the guarantee of
-    Geifman and El-Yaniv 2017, "Selective classification for deep neural networks"), to the last
-    one where it is not significantly above. And the share of images above it, by Wilson's interval.
-    The two are uncorrelated, as wrong − risk has the mean 0 among the accepted images.
+    Two sources of error are combined by square-and-add. The first is the threshold: it ranges from
+    the last one at which the share of wrong images is significantly below the risk, by the score
+    test of Wilson's interval (the guarantee of Geifman and El-Yaniv 2017, "Selective classification
+    for deep neural networks"), to the last one at which it is not significantly above. The second
+    is the share of images above the threshold, by Wilson's interval. The two are uncorrelated, as
+    wrong − risk has a mean of 0 among the accepted images.
 
     In 300 samples each of 200 to 10,000 images (accuracies of .5 to .99; normal scores of right and
     wrong images 0 to 6 standard deviations apart) the lowest coverage of 95 % intervals was .93.
 
-    `accepted` images are at or above each threshold (k,), all images at the last, and `wrong` of
-    these are wrong; `risk` is a fraction within (0, 1).
+    `accepted` is the number of images at or above each threshold (k,), i.e. all images at the last
+    one, and `wrong` is how many of these are wrong; `risk` is a fraction in (0, 1).
 
     >>> bounds = coverage_bounds(np.array([50.0, 100, 200]), np.array([0.0, 1, 40]), risk=0.05)
     >>> [round(end, 3) for end in bounds[:3]]
@@ -173,7 +174,7 @@ def coverage_bounds(accepted: Floats, wrong: Floats, risk: float, level: float =
     """
     images, excess = accepted[-1], wrong - accepted * risk
     margin = normal_quantile(level) * np.sqrt(accepted * risk * (1 - risk))
-    # compare counts, so that 1 wrong of 100 is not above 1 % by rounding
+    # compare counts, so that 1 wrong in 100 does not exceed 1 % by rounding
     value, low, high = (
         float(accepted[allowed].max(initial=0) / images)
         for allowed in (np.round(excess, 9) <= 0, excess <= -margin, excess <= margin)

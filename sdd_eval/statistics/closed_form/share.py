@@ -13,14 +13,14 @@ from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.hypothesis_tests import mcnemar_p_values
 from sdd_eval.statistics.intervals import LEVEL, normal_quantile, student_quantile
 
-#: Below so many hits (or misses) the end of Wilson's interval is the exact Poisson bound.
+#: Up to this many hits (or misses), the end of Wilson's interval is the exact Poisson bound.
 FEW = 3.0
-#: Steps of bisection: the width of an interval of 2 falls below 1e-17.
+#: Number of bisection steps: an interval of width 2 shrinks below 1e-17.
 BISECTIONS = 60
 
 
 class Bounds(NamedTuple):
-    """An estimate and the ends of its interval; `centre` is a second, debiased estimate, if any."""
+    """An estimate and its interval; `centre` is a second, debiased estimate, if any."""
 
     value: float
     low: float
@@ -28,12 +28,12 @@ class Bounds(NamedTuple):
     centre: float | None = None
 
     def around(self, value: float) -> Bounds:
-        """Return the bounds of another estimate of the same number, extended to contain it."""
+        """Return the bounds for another estimate of the same number, extended to contain it."""
         return Bounds(value, min(self.low, value), max(self.high, value), self.centre)
 
 
 def bisect(inside: float, outside: float, holds: Callable[[float], bool], steps: int) -> float:
-    """Return a number at which a condition holds as inside, next to one where it does not.
+    """Return a number at which a condition holds as at `inside`, next to one where it does not.
 
     >>> round(bisect(0.0, 1.0, lambda x: x * x <= 0.5, 30), 6)
     0.707107
@@ -49,12 +49,13 @@ def wilson(
 ) -> tuple[Floats, Floats]:
     """Return the ends of Wilson's score interval with modified ends, elementwise.
 
-    Wilson (1927) with the ends of Brown, Cai and DasGupta (2001), section 4.1.1: at most three hits
-    have a lower end of at most the Poisson bound, likewise for misses at the upper end. Plain
-    Wilson covers only .838 near n · share = .176; with these ends the lowest coverage is .926.
+    Wilson (1927) with the ends of Brown, Cai and DasGupta (2001), section 4.1.1: with at most three
+    hits, the lower end is at most the Poisson bound, and likewise for misses at the upper end. The
+    plain Wilson interval covers only .838 near n · share = .176; with these ends, the lowest
+    coverage is .926.
 
-    `share` is observed, 0 to 1, of `n` images, which may be effective and need not be whole; `z` is
-    the normal (or Student) quantile, if not that of `level`.
+    `share` is the observed share, 0 to 1, of `n` images, which may be an effective, non-integer
+    number; `z` is the normal (or Student) quantile, if not that of `level`.
 
     >>> low, high = wilson(0.001, 1000)
     >>> round(float(low), 6), round(float(high), 6)
@@ -83,8 +84,8 @@ def _poisson_end(hits: Floats, n: Floats, level: float) -> Floats:
 def difference(first: Bounds, second: Bounds, correlation: float = 0.0) -> Bounds:
     """Return the interval of `second` − `first` by square-and-add (MOVER).
 
-    Newcombe (1998), method 10; Zou and Donner (2008). With debiased estimates, the hull of the
-    intervals around the estimates and around each debiased estimate.
+    Newcombe (1998), method 10; Zou and Donner (2008). With debiased estimates, the result is the
+    hull of the intervals around the estimates and around each debiased estimate.
 
     `correlation` is that of the two estimates.
     """
@@ -110,11 +111,11 @@ def _hypotenuse(a: float, b: float, correlation: float) -> float:
 def mean_of_cells(wrong: Floats, level: float = LEVEL) -> Bounds:
     """Return the mean accuracy over cells of the same images, with its interval.
 
-    Wilson's interval with the number of images divided by the design effect: renderings of one
-    image are not independent. One pseudo image wrong in every cell and one correct in every cell
-    are added to the variance.
+    This is Wilson's interval with the number of images divided by the design effect, because
+    renderings of the same image are not independent. One pseudo image that is wrong in every cell
+    and one that is correct in every cell are added to the variance.
 
-    `wrong` is the share of its cells in which each image is wrong (n,).
+    `wrong` is the share of cells in which each image is misclassified (n,).
 
     >>> [round(end, 3) for end in mean_of_cells(np.zeros(200))[:3]]
     [1.0, 0.981, 1.0]
@@ -131,9 +132,10 @@ def paired_difference(lost: int, gained: int, n: int, level: float = LEVEL) -> B
     """Return the difference of two accuracies on the same images, with its interval.
 
     Tango's score interval (1998), recommended by Fagerland, Lydersen and Laake (2014). It includes
-    0 wherever McNemar's mid-p exceeds 1 − level, so that interval and test agree.
+    0 whenever McNemar's mid-p exceeds 1 − level, so the interval and test agree.
 
-    Of n images, only the first network classifies `lost` correctly and only the second `gained`.
+    Of n images, `lost` are classified correctly only by the first network and `gained` only by the
+    second.
 
     >>> [round(end, 4) for end in paired_difference(0, 0, 200)[:3]]
     [0.0, -0.0188, 0.0188]
@@ -147,7 +149,7 @@ def paired_difference(lost: int, gained: int, n: int, level: float = LEVEL) -> B
 
 
 def _tango_score(lost: int, gained: int, n: int, t: float) -> float:
-    """Return Tango's score statistic of a difference of t."""
+    """Return Tango's score statistic for a difference of t."""
     distance = gained - lost - n * t
     b = -lost - gained + (2 * n - (gained - lost)) * t
     q = (math.sqrt(max(b * b + 8 * n * lost * t * (1 - t), 0.0)) - b) / (4 * n)
@@ -158,17 +160,17 @@ def _tango_score(lost: int, gained: int, n: int, t: float) -> float:
 
 
 def score_bounds(value: float, influence: Floats, pseudo: float, level: float = LEVEL) -> Bounds:
-    """Return a number that is 0 without errors, such as a mean loss, with its score interval.
+    """Return a number that is 0 without errors, such as a mean loss, and its score interval.
 
-    The variance is taken proportional to the number (quasi-Poisson; McCullagh and Nelder 1989), as
-    it is where few images carry most of it. To second order it is the interval of the delta method
-    on the logarithm, but it is also defined at 0. One pseudo error enters the dispersion. If at
-    most three images (effectively: the squared sum of what each adds over the sum of squares) carry
-    the number, its lower end is at most the Poisson bound, as in `wilson`: the loss of a single
-    wrong image may be far above the pseudo error's.
+    The variance is assumed to be proportional to the number (quasi-Poisson; McCullagh and Nelder
+    1989), which holds if few images contribute most of it. To second order, the result equals the
+    delta method interval on the logarithm, but it is also defined at 0. One pseudo error enters the
+    dispersion. If at most three images (effectively: the squared sum of the contributions over the
+    sum of their squares) make up the number, its lower end is at most the Poisson bound, as in
+    `wilson`: the loss of a single wrong image may be far above that of the pseudo error.
 
-    `influence` is that of each image on the number (n,), with mean 0, of a mean its deviation;
-    `pseudo` that of an error.
+    `influence` is the influence of each image on the number (n,), with mean 0 (for a mean, its
+    deviation from it); `pseudo` is the influence of an error.
 
     >>> [round(end, 3) for end in score_bounds(0.1, np.zeros(100), pseudo=2.0)[:3]]
     [0.1, 0.07, 0.143]
@@ -196,8 +198,9 @@ def ratio_bounds(
     numerator − ρ · denominator does not differ significantly from 0. It is unbounded if the
     denominator does not differ significantly from 0.
 
-    `influence` is that of each image on the value (n,), with mean 0; `denominator` that on the
-    denominator, relative to it, of a mean of ratios the mean; `pseudo` that of an error.
+    `influence` is the influence of each image on the value (n,), with mean 0; `denominator` is that
+    on the denominator, relative to it (for a mean of ratios, the mean of these); `pseudo` is the
+    influence of an error.
 
     >>> x, y = np.array([1.0, -1.0] * 50), np.array([1.0, 1.0, -1.0, -1.0] * 25)
     >>> [round(end, 2) for end in ratio_bounds(1.0, x, y, pseudo=1.0)[:3]]
@@ -218,8 +221,8 @@ def ratio_bounds(
 def bounded_mean(values: Floats, lowest: float, highest: float, level: float = LEVEL) -> Bounds:
     """Return the mean of values in a known range, with Student's interval within that range.
 
-    One pseudo value at each end of the range enters the variance, so that equal values have an
-    interval of positive width.
+    One pseudo value at each end of the range is included in the variance, so that equal values have
+    an interval of positive width.
 
     >>> [round(end, 4) for end in bounded_mean(np.full(100, 0.95), 0.9, 1.0)[:3]]
     [0.95, 0.9486, 0.9514]

@@ -1,4 +1,4 @@
-"""Detectors of out-of-distribution images; what needs torch is loaded on first use."""
+"""Detectors of out-of-distribution images; modules that need torch are loaded on first use."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The interface of a detector, a plugin of `sdd_eval.detectors` that scores batches of images.
 
-A detector is a frozen dataclass with a `name`, a `protocol` (the score in words) and either
+A detector is a frozen dataclass with a `name`, a `protocol` (a description of the score) and either
 `scores(batch)`, or `fit(training)`, which returns an object with `scores(batch)`. Scores are
 float64, higher = more in-distribution: (n,), or (n, columns) for a detector with variants, whose
 `places` then gives the axes of each column.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Named(Protocol):
-    """The attributes of every detector."""
+    """The attributes that every detector has."""
 
     @property
     def name(self) -> str:
@@ -26,13 +26,13 @@ class Named(Protocol):
 
     @property
     def protocol(self) -> str:
-        """The score in words, shown with every number (a class variable)."""
+        """Description of the score, shown with every number (a class variable)."""
 
 
 class Scorer(Protocol):
     """An object that scores images.
 
-    An optional attribute `counts` (name → number) reports counts that were made when fitting.
+    An optional attribute `counts` (name → number) reports counts made during fitting.
     """
 
     def scores(self, batch: Batch) -> torch.Tensor:
@@ -51,6 +51,6 @@ def places(detector: Any) -> tuple[Mapping[str, Any], ...]:
 
 
 def counts(scorer: Any) -> Mapping[str, int]:
-    """Return the counts made when fitting, by name."""
+    """Return the counts made during fitting, by name."""
     numbers: Mapping[str, int] = getattr(scorer, "counts", {})
     return numbers

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
     from sdd_eval.evaluators.batch import Batch, Training
 
-#: Eigenvalues below this share of the largest are rounding error, and so is a mean residual below
-#: this share of the mean length.
+#: Eigenvalues below this fraction of the largest one count as rounding errors, as does a mean
+#: residual below this fraction of the mean length.
 NEGLIGIBLE = 1e-10
 
 
 @dataclass(frozen=True)
 class Mahalanobis:
-    """Minus the squared Mahalanobis distance to the nearest class mean, by covariance in classes.
+    """Negative squared Mahalanobis distance to the nearest class mean, with shared covariance.
 
     Source: Lee, Lee, Lee, Shin (2018), "A simple unified framework for detecting
-    out-of-distribution samples and adversarial attacks"; here on the last feature only, without
+    out-of-distribution samples and adversarial attacks"; here on the last features only, without
     perturbing the input.
     """
 
@@ -40,7 +40,7 @@ class Mahalanobis:
     def fit(self, training: Training) -> Whitened:
         """Fit the class means and the shared covariance.
 
-        Raise InputError without labels, or if features do not vary within classes.
+        Raise InputError if labels are missing, or if features do not vary within classes.
         """
         import torch
 
@@ -67,11 +67,11 @@ class Whitened:
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def scores(self, batch: Batch) -> torch.Tensor:
-        """Return minus the squared distance to the nearest mean, (n,)."""
+        """Return the negative squared distance to the nearest mean, (n,)."""
         import torch
 
         whitened = (batch.features - self.centre) @ self.whitening
-        # Differences: the product formula is inaccurate for small distances.
+        # Use differences: the product formula is inaccurate for small distances.
         distances = torch.cdist(whitened, self.means, compute_mode="donot_use_mm_for_euclid_dist")
         return -distances.amin(dim=1).square()
 
@@ -79,7 +79,7 @@ class Whitened:
 def class_means(training: Training) -> tuple[torch.Tensor, torch.Tensor]:
     """Return class means (classes, width), and which classes have images (classes,).
 
-    Raise InputError without labels.
+    Raise InputError if labels are missing.
     """
     if training.labels is None:
         raise InputError(
@@ -94,7 +94,7 @@ def class_means(training: Training) -> tuple[torch.Tensor, torch.Tensor]:
 
 @dataclass(frozen=True)
 class Knn:
-    """Minus the distance of the normalised feature to its k-th nearest neighbour, for each k.
+    """Negative distance of the normalised features to their k-th nearest neighbour, for each k.
 
     Source: Sun, Ming, Zhu, Li (2022), "Out-of-distribution detection with deep nearest neighbors".
     """
@@ -106,7 +106,7 @@ class Knn:
         "unaugmented, eval mode, float64"
     )
     k: tuple[int, ...] = (50, 200)
-    """Numbers of the neighbours; 50 is the headline."""
+    """Numbers of neighbours k; 50 is the headline value."""
 
     @property
     def places(self) -> tuple[Mapping[str, Any], ...]:
@@ -114,7 +114,7 @@ class Knn:
         return tuple({"k": k} for k in self.k)
 
     def fit(self, training: Training) -> Neighbours:
-        """Return a scorer with the features; InputError for fewer images than neighbours."""
+        """Return a scorer with the features; InputError with fewer images than neighbours."""
         import torch
 
         if not 1 <= min(self.k) <= max(self.k) <= len(training.features):
@@ -135,7 +135,7 @@ class Neighbours:
     scale: torch.Tensor
 
     def scores(self, batch: Batch) -> torch.Tensor:
-        """Return minus the distance to the k-th neighbour, (n, number of k)."""
+        """Return the negative distance to the k-th neighbour, (n, number of k)."""
         import torch
 
         features = batch.features
@@ -179,7 +179,7 @@ QUANTILE = 0.9
 
 @dataclass(frozen=True)
 class React:
-    """Energy after activations are clipped at the 90th percentile of the training ones.
+    """Energy after clipping activations at the 90th percentile of the training activations.
 
     Source: Sun, Guo, Li (2021), "ReAct: out-of-distribution detection with rectified activations".
     """
@@ -222,7 +222,7 @@ def threshold(training: Training) -> float:
 
 @dataclass(frozen=True)
 class Vim:
-    """Energy minus α times the feature's residual outside the principal space.
+    """Energy minus α times the residual of the features outside the principal space.
 
     Source: Wang, Li, Feng, Zhang (2022), "ViM: out-of-distribution with virtual-logit matching".
     """
@@ -259,7 +259,7 @@ class Vim:
 
 @dataclass(frozen=True)
 class Residual:
-    """The origin of features, the directions of the residual, and its weight."""
+    """The origin of the features, the directions of the residual, and its weight."""
 
     origin: torch.Tensor
     outside: torch.Tensor

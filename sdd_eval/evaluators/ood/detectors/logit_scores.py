@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Msp:
-    """The largest softmax probability, the usual baseline.
+    """The maximum softmax probability, the usual baseline.
 
     Source: Hendrycks, Gimpel (2017), "A baseline for detecting misclassified and
     out-of-distribution examples in neural networks".
@@ -45,7 +45,7 @@ class MaxLogit:
 
 @dataclass(frozen=True)
 class Energy:
-    """Log of the summed exponentials of the logits, the negative free energy.
+    """LogSumExp of the logits, which is the negative free energy.
 
     Source: Liu, Wang, Owens, Li (2020), "Energy-based out-of-distribution detection".
     """
@@ -60,7 +60,7 @@ class Energy:
 
 @dataclass(frozen=True)
 class Entropy:
-    """Minus the entropy of the softmax.
+    """Negative entropy of the softmax.
 
     Source: Macêdo et al. (2021), "Entropic out-of-distribution detection" (there as a score; the
     entropy itself is Shannon's).
@@ -70,6 +70,6 @@ class Entropy:
     protocol: ClassVar[str] = "entropy: Σ p log p of the softmax at T = 1 (nats), in float64"
 
     def scores(self, batch: Batch) -> torch.Tensor:
-        """Return Σ p log p, (n,); −log(classes) … 0."""
+        """Return Σ p log p, (n,), between −log(classes) and 0."""
         logs = batch.logits.log_softmax(dim=1)
         return (logs.exp() * logs).sum(dim=1)

@@ -1,4 +1,4 @@
-"""ODIN: softmax with temperature, after a step of the input towards the network's prediction.
+"""ODIN: softmax with temperature, after moving the input a step towards the predicted class.
 
 Source: Liang, Li, Srikant (2018), "Enhancing the reliability of out-of-distribution image
 detection in neural networks".
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sdd_eval.evaluators.batch import Batch
 
-#: Temperatures and steps of the grid: the steps that the original tunes over.
+#: Temperatures and step sizes of the grid; the step sizes are those that the original tunes over.
 TEMPERATURES = (1.0, 10.0, 100.0, 1000.0)
 EPSILONS = (0.0, 0.0014, 0.002, 0.0024, 0.0028)
 
@@ -35,21 +35,21 @@ STEP = (
 
 @dataclass(frozen=True)
 class Odin:
-    """The largest softmax probability at a high temperature, after a small step of the input."""
+    """The maximum softmax probability at a high temperature, after a small step of the input."""
 
     name: ClassVar[str] = "odin"
 
     temperature: float = 1000.0
     """Temperature T of the softmax, in the step and in the score."""
     epsilon: float = 0.0028
-    """Step size ε, in pixels of [0, 1]."""
+    """Step size ε, in the pixel range [0, 1]."""
 
     def __post_init__(self) -> None:
         check_bounds(self, {"temperature": ABOVE_0, "epsilon": FROM_0}, "--")
 
     @property
     def protocol(self) -> str:
-        """The score in words."""
+        """Description of the score."""
         return f"ODIN: T = {self.temperature:g}, step of ε = {self.epsilon:g} (L∞) {STEP}"
 
     @property
@@ -82,14 +82,15 @@ class OdinGrid:
         return cells_of(batch, self.cells)
 
 
-#: The cells among which validation images choose; mean scores compare at one temperature only.
+#: The cells among which validation images choose; mean scores are comparable at one temperature
+#: only.
 STEPS = OdinGrid(tuple((TEMPERATURES[-1], epsilon) for epsilon in EPSILONS))
 
 
 def validated_cell(scores: NDArray[np.float64]) -> int:
-    """Return the index of the grid's cell that validation images choose by their mean scores.
+    """Return the index of the grid cell that is chosen by the mean scores of validation images.
 
-    Source: Hsu et al. (2020), "Generalized ODIN", which uses no OOD image for the choice.
+    Source: Hsu et al. (2020), "Generalized ODIN", which uses no OOD images for the choice.
     """
     step = STEPS.cells[int(scores.mean(axis=0).argmax())]
     return OdinGrid().cells.index(step)
