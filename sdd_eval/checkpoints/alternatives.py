@@ -1,4 +1,4 @@
-"""Other ways to run imported weights, which their names and shapes do not tell apart."""
+"""Other ways to run imported weights that their names and shapes do not rule out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sdd_eval.data.standardisation import Statistics
 from sdd_eval.models.build import build
 from sdd_eval.models.network import Network
 
-#: Options of built-in networks that change no name or shape of a weight, and their other value.
+#: Options of built-in networks that change no weight's name or shape, and their other value.
 OTHER_VALUES = {"padding": "both", "newest": "first"}
 
 
@@ -23,7 +23,7 @@ class Alternative:
 
     network: Network
     flags: str
-    """The flags of `import` that make it."""
+    """The flags of `import` that select it."""
     origin: str = ""
     """Where its constants come from, if these differ."""
 
@@ -34,7 +34,7 @@ class Alternative:
 
 
 def with_constants(network: Network, constants: Statistics, origin: str) -> Alternative:
-    """Return a network, whose layers are shared, with another mean and standard deviation."""
+    """Return a network with another mean and standard deviation that shares all layers."""
     mean, std = constants
     spec = replace(network.spec, mean=mean, std=std)
     other = Network(spec, network.backbone, network.classifier, network.head)
@@ -42,10 +42,10 @@ def with_constants(network: Network, constants: Statistics, origin: str) -> Alte
 
 
 def with_other_options(network: Network) -> Iterator[Alternative]:
-    """Yield a built-in network with each option that its weights do not tell, if none is given.
+    """Yield a built-in network with each option that its weights do not reveal, if none is given.
 
-    Public code differs in them: where shortcuts of option A are padded, and the order in which a
-    DenseNet joins its channels.
+    Public code differs in these options: where option-A shortcuts are padded, and the order in
+    which a DenseNet joins its channels.
     """
     spec = network.spec
     builder = None if ":" in spec.arch else plugins.load("models", spec.arch)
@@ -60,5 +60,5 @@ def with_other_options(network: Network) -> Iterator[Alternative]:
 
 
 def numbers(values: Sequence[float]) -> str:
-    """Return numbers with four digits after the point, as flags have them."""
+    """Return numbers with four decimal places, as flags have them."""
     return " ".join(f"{value:.4f}" for value in values)

@@ -38,7 +38,7 @@ class Checkpoint:
 
     folder: Path
     card: Card
-    """The card with the name of the folder, so that a copy is not taken for the original."""
+    """The card with the name of the folder, so that a copy is not mistaken for the original."""
     build: Callable[[], nn.Module] = field(repr=False, compare=False)
     """Returns the network with its weights, in eval mode and without gradients."""
     fold: ImageSet | None = None
@@ -48,16 +48,16 @@ class Checkpoint:
     )
     """Checks a loaded network, and returns it, or an adapter of its input or output."""
     foldings: list[Folding] = field(default_factory=list, init=False, repr=False, compare=False)
-    """How the networks that were loaded are folded."""
+    """How the loaded networks are folded."""
 
     @classmethod
     def open(
         cls, path: str | Path, *, trust_code: bool = False, task: Task = CLASSIFICATION
     ) -> Checkpoint:
-        """Read the card and the weights of a checkpoint folder, and verify them, each once.
+        """Read and verify the card and the weights of a checkpoint folder, each once.
 
-        `trust_code` allows running the network factory that the card names, if it names one. Raise
-        InputError if there is no checkpoint, it is one of another task, its weights are missing,
+        `trust_code` allows running the network factory that the card names, if any. Raise
+        InputError if there is no checkpoint, it is for another task, its weights are missing,
         truncated or changed, or the card names code that is not trusted.
         """
         folder = Path(path)
@@ -90,7 +90,7 @@ class Checkpoint:
 
     @property
     def history(self) -> Path:
-        """The history of the training, a CSV file with a row per epoch that may be missing."""
+        """The training history, a CSV file with a row per epoch; the file may be missing."""
         return self.folder / HISTORY
 
     def network(self, device: str = "cpu") -> nn.Module:
@@ -111,7 +111,7 @@ class Checkpoint:
 def load(checkpoint: str | Path, device: str = "cpu", *, trust_code: bool = False) -> Network:
     """Load a classifier: pixels in [0, 1] → logits, in eval mode, without gradients.
 
-    Raise InputError as `Checkpoint.open` and `Checkpoint.network`.
+    Raise InputError as `Checkpoint.open` and `Checkpoint.network` do.
     """
     return cast(Network, Checkpoint.open(checkpoint, trust_code=trust_code).network(device))
 
@@ -142,9 +142,9 @@ def _require_trust(card: Card, trust_code: bool) -> None:
 
 
 def verified_weights(folder: Path, card: Card) -> bytes:
-    """Read the weights file; raise InputError if it is missing, or its SHA-256 not the card's."""
+    """Read the weights file; raise InputError if it is missing or its SHA-256 is not the card's."""
     path = folder / WEIGHTS
-    if path.exists() and not path.is_file():  # a pipe would be waited for
+    if path.exists() and not path.is_file():  # reading a pipe would block
         raise InputError(f"cannot read {path}: it is not a regular file")
     try:
         content = path.read_bytes()
@@ -165,7 +165,7 @@ def _network(folder: Path, card: Card, weights: bytes, trust_code: bool) -> nn.M
         tensors = safetensors.torch.load(weights)
     except safetensors.SafetensorError as error:
         raise InputError(f"{folder / WEIGHTS} is not a safetensors file: {error}") from error
-    if ":" not in card.model.arch:  # before memory is taken for a network of any size
+    if ":" not in card.model.arch:  # before memory is allocated for a network of any size
         with torch.device("meta"):
             _require_fit(folder, models.build(card.model), tensors)
     build = models.build_detector if card.model.task == OBJECT_DETECTION else models.build
@@ -177,7 +177,7 @@ def _network(folder: Path, card: Card, weights: bytes, trust_code: bool) -> nn.M
 
 
 def _require_fit(folder: Path, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Raise InputError for tensors that are not those of a network, named and shaped alike."""
+    """Raise InputError unless the tensors have the names and shapes of the network's."""
     problems = mismatches(network.state_dict(), tensors)
     if problems:
         raise InputError(f"{folder}: the card does not fit the weights: {report(problems)}")
@@ -196,7 +196,7 @@ def weights_sha256(network: nn.Module) -> str:
 
 
 def module_sha256(module: nn.Module) -> str:
-    """Return `weights_sha256`, or that of a module whose state is not a mapping of tensors.
+    """Return `weights_sha256`, also of a module whose state is not a mapping of tensors.
 
     Weights of quantised modules are packed, and those of frozen ones are constants of their code.
     """

@@ -45,8 +45,8 @@ def write_checkpoint(
 ) -> Card:
     """Write weights, history and card, the card last.
 
-    The card contains the losses of the epoch of the weights, the last if None, besides `metrics`,
-    and software, machine, data and speed of the training besides `provenance`.
+    Besides `metrics`, the card contains the losses of the epoch of the weights (the last if None);
+    besides `provenance`, the software, machine, data and speed of the training run.
     """
     card = Card(
         name=folder.name,

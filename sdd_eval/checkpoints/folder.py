@@ -16,7 +16,7 @@ CARD = "card.json"
 WEIGHTS = "weights.safetensors"
 HISTORY = "history.csv"
 
-#: Fields of a card's provenance on which the numbers of the network depend, or what it may run.
+#: Provenance fields that affect the numbers of the network, or the code that it may run.
 NEEDED = {"class_names", "code_sha256", "resizing", "warnings"}
 
 
@@ -31,7 +31,7 @@ def checkpoint_folders(parent: Path) -> list[Path]:
 
 
 def find_folder(name: str, parent: Path | None = None) -> Path:
-    """Return a checkpoint's folder, given by its path, that of its card, or its name in `parent`.
+    """Return a checkpoint's folder, given its path, its card's path, or its name in `parent`.
 
     Raise InputError if there is none.
     """

@@ -1,4 +1,4 @@
-"""Read `history.csv`: the curves of a training, and the gradients of forward and reverse KL."""
+"""Read `history.csv`: training curves, and the gradients of forward and reverse KL."""
 
 from __future__ import annotations
 

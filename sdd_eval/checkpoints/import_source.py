@@ -1,4 +1,4 @@
-"""What is known of a network whose weights are imported; importing this loads no torch."""
+"""What is known about a network whose weights are imported. Does not import torch."""
 
 from __future__ import annotations
 

@@ -47,19 +47,19 @@ class ImportPlan:
     network: Network
     """The network with its weights."""
     match: Match
-    """How the file's tensors are those of the network."""
+    """How the file's tensors match those of the network."""
     constants: str
     """The origin of mean and std."""
     dataset: str | None = None
     images: ImageSet | None = None
     preprocessing: Preprocessing | None = None
-    """The preprocessing of a library's network, if mean and std are from there."""
+    """The preprocessing of a library's network, if mean and std come from it."""
     alternatives: tuple[Alternative, ...] = ()
-    """Networks with the same weights whose accuracy is measured, too: with the mean and std of the
-    images, if the constants are the library's, and with options that the weights do not tell."""
+    """Networks with the same weights whose accuracy is also measured: with the mean and std of the
+    images, if the constants are the library's, and with options that the weights do not reveal."""
 
     warnings: tuple[str, ...] = ()
-    """Warnings about the classes, which runs of the network repeat."""
+    """Warnings about the classes, repeated in every run of the network."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -68,7 +68,7 @@ class ImportPlan:
 
     @property
     def resizing(self) -> Resizing | None:
-        """How image files become the network's images; None by default."""
+        """How image files are resized for the network; None for the default."""
         return _resizing(self.preprocessing, self.spec.image_size)
 
 
@@ -78,11 +78,11 @@ class Imported:
 
     card: Card
     other_accuracies: tuple[float, ...] = ()
-    """Those of the alternatives; empty if the folder has the checkpoint already."""
+    """Those of the alternatives; empty if the folder already has the checkpoint."""
 
 
 def plan_import(source: ImportSource, root: Path, *, trust_code: bool = False) -> ImportPlan:
-    """Read weights into the network that is given, and determine its standardisation.
+    """Read weights into the given network, and determine its standardisation.
 
     Raise InputError if something is missing or unknown, the architecture is code that is not
     trusted, or the weights cannot be read, would run code or do not match the network.
@@ -128,7 +128,7 @@ def _check_constants(source: ImportSource) -> None:
 def _test_images(
     source: ImportSource, dataset: catalogue.Dataset, library: Preprocessing | None
 ) -> ImageSet:
-    """Return the labelled test images; larger ones of any size in that of a library's network."""
+    """Return the labelled test images; if of any size, at the size of a library's network."""
     channels = None if source.mean is None else len(source.mean)
     images = dataset.images(image_size=source.image_size, channels=channels)
     if library and not source.image_size and images.image_size > library.image_size:
@@ -156,7 +156,7 @@ def _resizing(library: Preprocessing | None, image_size: int) -> Resizing | None
 
 
 def _classes(source: ImportSource, images: ImageSet) -> int:
-    """Return the number of classes that is given, else that of the images."""
+    """Return the given number of classes, else that of the images."""
     assert images.labels is not None
     largest = int(images.labels.max())
     classes = source.classes or max(len(images.class_names), largest + 1)
@@ -166,7 +166,7 @@ def _classes(source: ImportSource, images: ImageSet) -> int:
 
 
 def _spec(source: ImportSource, classes: int, image_size: int, channels: int) -> ModelSpec:
-    """Return the spec with the constants that are given, else 0 and 1 in their place."""
+    """Return the spec with the given constants, or 0 and 1 as placeholders."""
     mean, std = source.mean or (0.0,) * channels, source.std or (1.0,) * channels
     options = {name: parse_json(value) for name, value in source.options.items()}
     return ModelSpec(source.arch, classes, mean, std, image_size, options)
@@ -230,8 +230,8 @@ def import_weights(
 ) -> Imported:
     """Write a checkpoint of imported weights, with the accuracy on its test images.
 
-    Files in the folder that are not a checkpoint's remain. Raise InputError if it contains
-    something else and not `overwrite`.
+    Files in the folder that do not belong to a checkpoint are kept. Raise InputError if it contains
+    something else, unless `overwrite`.
     """
     card = Card(folder.name, plan.spec, None, {}, checkpoint.weights_sha256(plan.network))
     with store.locked(folder, "importing"):
@@ -246,7 +246,7 @@ def import_weights(
                     f"{folder} contains another checkpoint; choose another name or --overwrite"
                 )
         accuracies = list(_accuracies(plan, device, batch_size, progress))
-        for name in (CARD, HISTORY, STATE_FILE):  # the card first: without it there is none
+        for name in (CARD, HISTORY, STATE_FILE):  # the card first: without it, no checkpoint
             (folder / name).unlink(missing_ok=True)
         checkpoint.write_weights(folder, plan.network)
         metrics = {"accuracy": accuracies[0]} if accuracies else {}

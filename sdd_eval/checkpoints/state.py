@@ -1,4 +1,4 @@
-"""The state of an interrupted training, `state.pt`, and its writing after each epoch.
+"""The state of an interrupted training run, `state.pt`, and its writing after each epoch.
 
 On a GPU, where an epoch takes little longer than the write, a copy is written in the background. A
 process that is killed meanwhile loses one more epoch; every other exit waits for the write.
@@ -24,7 +24,7 @@ from sdd_eval.errors import InputError
 STATE_FILE = "state.pt"
 
 
-#: Types of the values in the file, other than the recipe and what has tensors.
+#: Types of the values in the file, other than the recipe and the tensors.
 _STORED: Mapping[str, Any] = {
     "fingerprint": str,
     "threads": int,
@@ -42,7 +42,7 @@ RecipeType = TypeVar("RecipeType", bound=Any)
 
 @dataclass(frozen=True)
 class State(Generic[RecipeType]):
-    """A training after a number of epochs."""
+    """A training run after a number of epochs."""
 
     recipe: RecipeType
     fingerprint: str
@@ -58,12 +58,12 @@ class State(Generic[RecipeType]):
     """The `state_dict` of the trained module; None before the first epoch."""
     optimiser: Mapping[str, Any] | None = None
     further: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What else the training keeps between epochs: averaged weights, the best ones."""
+    """Other state kept between epochs, such as averaged weights and the best ones."""
     processes: tuple[int, ...] = ()
     """Numbers of processes that trained the epochs, in order, without repetition."""
 
     def resumed_on(self, device: str, processes: int = 1) -> State[RecipeType]:
-        """Return the state with a device and a number of processes that resume it."""
+        """Return the state with the device and the number of processes that resume it."""
         return replace(
             self,
             devices=tuple(dict.fromkeys((*self.devices, device))),
@@ -72,16 +72,16 @@ class State(Generic[RecipeType]):
 
 
 def write_state(folder: Path, state: State[Any]) -> None:
-    """Write the state atomically; the previous one stays until this one is complete."""
+    """Write the state atomically; the previous one is kept until this one is complete."""
     content = {item.name: getattr(state, item.name) for item in fields(state)}
     content["recipe"] = records.encode(state.recipe)
-    buffer = io.BytesIO()  # torch's writer hides the error of the disk
+    buffer = io.BytesIO()  # torch's writer hides disk errors
     torch.save(content, buffer)
     store.write_atomically(folder / STATE_FILE, lambda file: file.write(buffer.getbuffer()))
 
 
 def read_state(folder: Path, recipe_type: type[RecipeType]) -> State[RecipeType] | None:
-    """Read the state in a folder, None without one; raise InputError if it is not a recipe's."""
+    """Read the state in a folder, or None; raise InputError if it does not belong to a recipe."""
     path = folder / STATE_FILE
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -100,7 +100,7 @@ def read_state(folder: Path, recipe_type: type[RecipeType]) -> State[RecipeType]
 
 
 def _check(state: State[Any]) -> None:
-    """Raise an error if a value is not of its type, or the epoch none of the recipe's."""
+    """Raise an error if a value has the wrong type, or the epoch is not one of the recipe's."""
     for name, kind in _STORED.items():
         msgspec.convert(getattr(state, name), kind)
     if not 0 <= state.epoch <= state.recipe.epochs:
@@ -113,8 +113,8 @@ def background_writer(
 ) -> Iterator[Callable[[State[RecipeType]], None]]:
     """Yield the function to call after each epoch; leaving the block waits for the last write.
 
-    `write` leaves the previous state until the new one is complete. In the background it writes a
-    copy in a thread while the caller continues; the next call waits for it and raises its errors.
+    `write` keeps the previous state until the new one is complete. In the background, a thread
+    writes a copy while the caller continues; the next call waits for it and raises its errors.
     """
     if not in_background:
         yield write

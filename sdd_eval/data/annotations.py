@@ -34,7 +34,7 @@ class Annotations:
     boxes: NDArray[np.float64]
     labels: NDArray[np.int64]
     crowd: NDArray[np.bool_]
-    """Whether the box contains several objects that are not annotated one by one."""
+    """Whether the box contains several objects that are not annotated individually."""
     area: NDArray[np.float64]
     """Area of the object's segmentation if annotated, else of its box."""
 
@@ -91,9 +91,9 @@ class _File(msgspec.Struct):
 
 
 def read_annotations(path: Path) -> Annotations:
-    """Read a file of annotations; raise InputError unless it is complete, in COCO's format."""
+    """Read a file of annotations; raise InputError unless it is complete and in COCO's format."""
     with reading(path, "JSON"):
-        content = json.loads(path.read_bytes())  # which reads NaN, so that the object is named
+        content = json.loads(path.read_bytes())  # reads NaN, so that errors name the object
     with reading(path, "in COCO's format"):
         file = msgspec.convert(content, _File)
     categories = sorted(file.categories, key=lambda category: category.id)

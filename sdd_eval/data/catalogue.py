@@ -45,18 +45,18 @@ def canonical_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set that was found by its name."""
+    """A data set found by its name."""
 
     plugin: Any
     """A `DatasetPlugin`."""
     root: Path
     """The data root."""
     reference: str
-    """A name by which it is found from any folder."""
+    """A name that finds it from any working directory."""
 
     @property
     def name(self) -> str:
-        """The name of its images and numbers."""
+        """The name under which its images and numbers are stored."""
         return str(self.plugin.name)
 
     @property
@@ -66,7 +66,7 @@ class Dataset:
 
     @property
     def present(self) -> bool:
-        """Whether it is on disk, by a quick check."""
+        """Whether it is on disk, according to a quick check."""
         with file_errors("read"):
             return bool(self.plugin.status(self.root).present)
 
@@ -75,7 +75,7 @@ class Dataset:
     ) -> ImageSet:
         """Load the images of a split, in the network's shape if the set has no fixed one.
 
-        Raise InputError if the set is absent, broken or of another shape.
+        Raise InputError if the set is absent or broken, or has another shape.
         """
         with file_errors("read"):
             images: ImageSet = self.plugin.load(
@@ -91,10 +91,10 @@ class Dataset:
 
 
 def dataset(name: str, root: Path | None = None, task: Task = CLASSIFICATION) -> Dataset:
-    """Find the data set of a name: a plugin, a folder below the data root, or a path.
+    """Find a data set by name: a plugin, a folder below the data root, or a path.
 
-    A path is that of a folder of images or arrays, or of an `.npz` file. Raise InputError if the
-    name is none of them, or the set has no annotated objects, which `task` needs.
+    A path leads to a folder of images or arrays, or to an `.npz` file. Raise InputError if the name
+    is none of these, or if the set lacks the annotated objects that `task` needs.
     """
     root = data_root(root)
     resolved = _find(name, root)
@@ -130,7 +130,7 @@ def _find(name: str, root: Path) -> Dataset | None:
 
 
 def custom_dataset(path: Path, name: str | None = None) -> DatasetPlugin:
-    """Return the data set of a user's folder or `.npz` file, by its layout."""
+    """Return the data set in a user's folder or `.npz` file, according to its layout."""
     path = path.absolute()  # a relative path would be looked up below the data root
     name = printable(name or (path.stem if path.is_file() else path.resolve().name))
     if npz_files(path):
@@ -143,7 +143,7 @@ def custom_dataset(path: Path, name: str | None = None) -> DatasetPlugin:
 
 
 def folder_names(root: Path) -> tuple[str, ...]:
-    """Return the sorted names of the folders in the data root, without hidden ones.
+    """Return the sorted names of the non-hidden folders in the data root.
 
     There are none if the root does not exist; raise InputError if it cannot be read.
     """
@@ -158,7 +158,7 @@ def folder_names(root: Path) -> tuple[str, ...]:
 
 
 def load_images(name: str, root: Path | None = None, split: str = "test", **shape: Any) -> ImageSet:
-    """Load the images of a split, as `Dataset.images`; raise InputError if the name is unknown."""
+    """Load the images of a split as `Dataset.images` does; InputError if the name is unknown."""
     return dataset(name, root).images(split, **shape)
 
 
@@ -173,10 +173,11 @@ def _detection_names(root: Path) -> list[str]:
 def corrupted_set(name: str, clean: str, root: Path | None) -> Dataset | None:
     """Return the corruptions of a data set: published ones, or a folder; None for regenerated ones.
 
-    NAME_c_regenerated, or the name of their folder, are the corruptions that this package renders.
-    Without a name the default: published or custom ones, else regenerated ones. Raise InputError if
-    the name is unknown or is of other images, or without a name, if a published set exists, but
-    neither it nor a regenerated one is on disk (rendering all of CIFAR takes minutes).
+    NAME_c_regenerated, or the name of their folder, stands for the corruptions that this package
+    renders. Without a name, published or custom corruptions are preferred to regenerated ones.
+    Raise InputError if the name is unknown or belongs to other images or, without a name, if a
+    published set exists, but neither it nor a regenerated one is on disk (rendering all of CIFAR
+    takes minutes).
     """
     root, regenerated = data_root(root), f"{canonical_name(clean)}{REGENERATED_SUFFIX}"
     if canonical_name(name) == regenerated:
@@ -184,7 +185,7 @@ def corrupted_set(name: str, clean: str, root: Path | None) -> Dataset | None:
     resolved = _find(name or f"{clean}_c", root)
     if resolved is not None and not hasattr(resolved.plugin, "load_corrupted"):
         resolved = None
-    if resolved is not None and resolved.plugin.clean is None:  # a folder of the user's
+    if resolved is not None and resolved.plugin.clean is None:  # a user's folder
         return resolved
     if not name:
         return _default_corrupted_set(resolved, clean, root)
@@ -210,10 +211,10 @@ def _default_corrupted_set(published: Dataset | None, clean: str, root: Path) ->
 
 
 def load_corrupted(name: str, root: Path | None, *, clean: ImageSet) -> CorruptedSet:
-    """Load corruptions of `clean`, as `corrupted_set` finds them.
+    """Load the corruptions of `clean` that `corrupted_set` finds.
 
     Regenerated ones are read from their folder if it exists, and rendered on the fly otherwise.
-    Raise InputError if they are absent, broken or of other images than `clean`.
+    Raise InputError if they are absent, broken or made from images other than `clean`.
     """
     resolved = corrupted_set(name, clean.name, root)
     if resolved is None:
@@ -224,7 +225,7 @@ def load_corrupted(name: str, root: Path | None, *, clean: ImageSet) -> Corrupte
 
 
 def regenerated_folder(name: str, root: Path) -> Path:
-    """Return the folder that `sdd-eval data corrupt NAME` writes."""
+    """Return the folder to which `sdd-eval data corrupt NAME` writes."""
     return root / REGENERATED_FOLDERS.get(name, f"{name}-C-regenerated")
 
 
@@ -234,7 +235,7 @@ def _regenerated(root: Path, clean: ImageSet) -> CorruptedSet:
     if not present_corruptions(folder):
         return data.GeneratedCorruptions(clean)
     marker = read_regenerated(folder)
-    source = getattr(clean, "original", clean)  # without labels by another network's classes
+    source = getattr(clean, "original", clean)  # whose labels do not follow a network's classes
     if marker and marker.source.fingerprint not in (None, source.fingerprint):
         raise InputError(
             f"{folder} was rendered from other images than {clean.name} has now; delete it and "

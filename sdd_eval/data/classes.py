@@ -11,13 +11,13 @@ from sdd_eval.data.fingerprints import value_fingerprint
 from sdd_eval.data.images import ImageSet, LazyImages, metadata
 from sdd_eval.errors import InputError
 
-#: The sizes of so many classes are listed one by one.
+#: The sizes of up to this many classes are listed one by one.
 MOST_LISTED = 12
 
 
 @dataclass(frozen=True, kw_only=True)
 class RelabelledImages(LazyImages):
-    """A set whose labels follow other class names; `original` has its own labels."""
+    """A set relabelled by other class names; `original` is the set with its own labels."""
 
     original: ImageSet
 
@@ -27,8 +27,8 @@ def in_network_order(
 ) -> tuple[ImageSet, tuple[str, ...]]:
     """Return a test set with labels in the order of a network's classes, and warnings.
 
-    `names` are the network's class names, empty if unknown, `classes` is their number. Labels are
-    by name if the network has all names of the set, and unchanged otherwise.
+    `names` are the network's class names, empty if unknown; `classes` is their number. Labels are
+    matched by name if the network has all names of the set, and unchanged otherwise.
     """
     own = tuple(images.class_names)
     if images.labels is None or not own or own == tuple(names):
@@ -45,7 +45,7 @@ def in_network_order(
 
 
 def require_known_labels(images: ImageSet, classes: int) -> None:
-    """Raise InputError if labels are beyond a network's number of classes."""
+    """Raise InputError if labels exceed a network's number of classes."""
     labels = images.labels
     if labels is not None and len(labels) and not 0 <= labels.min() <= labels.max() < classes:
         raise InputError(
@@ -55,7 +55,7 @@ def require_known_labels(images: ImageSet, classes: int) -> None:
 
 
 def relabelled(images: ImageSet, names: Sequence[str]) -> ImageSet:
-    """Return a set with labels by these class names, which include all of its own."""
+    """Return a set relabelled by these class names, which include all of its own."""
     assert images.labels is not None
     labels = np.array([names.index(name) for name in images.class_names])[images.labels]
     own = {
@@ -95,7 +95,7 @@ def class_sizes(images: ImageSet) -> str:
 
 
 def text_order_warning(images: ImageSet) -> Iterator[str]:
-    """Yield a warning if class folders are numbers whose order as text is not the numeric one."""
+    """Yield a warning if class folders are numbers whose text order is not the numeric one."""
     own = list(images.class_names)
     if all(name.isdecimal() for name in own) and own == sorted(own) != sorted(own, key=int):
         yield (

@@ -26,7 +26,7 @@ class Archive:
 
 
 def published(name: str) -> dict[str, Any]:
-    """Return the fields of the reader of a published set, as `published.json` lists them."""
+    """Return the fields of a published set's reader, as listed in `published.json`."""
     content = Path(__file__).with_name("published.json").read_bytes()
     fields: dict[str, Any] = json.loads(content)[name]
     archives = tuple(Archive(**archive) for archive in fields.pop("archives", ()))
@@ -35,7 +35,7 @@ def published(name: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Status:
-    """What is on disk of a set: `provenance` as in `ImageSet`, or "absent"."""
+    """The state of a set on disk: `provenance` as in `ImageSet`, or "absent"."""
 
     provenance: str
     images: int
@@ -48,7 +48,7 @@ class Status:
 
 
 class DatasetPlugin(Protocol):
-    """A data set plugin: an object of this shape behind an entry point of `sdd_eval.datasets`."""
+    """A data set plugin: an object with this interface, an entry point of `sdd_eval.datasets`."""
 
     @property
     def name(self) -> str:
@@ -56,14 +56,14 @@ class DatasetPlugin(Protocol):
 
     @property
     def summary(self) -> str:
-        """One line that describes the set."""
+        """One-line description of the set."""
 
     @property
     def archives(self) -> tuple[Archive, ...]:
         """Archives that `sdd-eval data get` downloads; empty if there are none."""
 
     def status(self, root: Path) -> Status:
-        """Return what is on disk below the data root; fast, checksums only from the cache."""
+        """Return the state of the set below the data root: fast, checksums only from the cache."""
 
     def load(
         self,
@@ -75,25 +75,25 @@ class DatasetPlugin(Protocol):
     ) -> ImageSet:
         """Load the images of a split ("train" or "test").
 
-        `image_size` and `channels` are the network's input. Sets without a size of their own
+        `image_size` and `channels` describe the network's input. Sets without a fixed size
         (folders, noise, patches) are returned in that shape; sets with one must match it. Raise
-        InputError if the set is absent (the message names the command that downloads it), broken,
-        or of another shape.
+        InputError if the set is absent (the message names the command that downloads it) or broken,
+        or has another shape.
         """
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The network's input: side in pixels and channels; None for the set's own."""
+    """The shape of the network's input: side in pixels and channels; None for the set's own."""
 
     side: int | None = None
     channels: int | None = None
 
 
 class Reader(ABC):
-    """Base of the built-in plugins: `load` with a check of the images' shape."""
+    """Base class of the built-in plugins: `load` also checks the images' shape."""
 
-    #: Sets that are downloaded have a field of this name.
+    #: Downloadable sets have a field of this name.
     archives: tuple[Archive, ...] = ()
 
     def load(
@@ -104,14 +104,14 @@ class Reader(ABC):
         image_size: int | None = None,
         channels: int | None = None,
     ) -> ImageSet:
-        """Load the images of a split, as `DatasetPlugin.load`."""
+        """Load the images of a split, as `DatasetPlugin.load` does."""
         images = self.read(root, split, Shape(image_size, channels))
         require_shape(images, image_size, channels)
         return images
 
     @abstractmethod
     def read(self, root: Path, split: str, shape: Shape) -> ImageSet:
-        """Read the images of a split, in this shape if the set has no size of its own."""
+        """Read the images of a split, in this shape if the set has no fixed size."""
 
 
 class DetectionSet(Described, Protocol):
@@ -133,7 +133,7 @@ class CorruptedSet(Described, Protocol):
 
     @property
     def corruptions(self) -> tuple[str, ...]:
-        """The available corruptions of the 19, in the order of the benchmark."""
+        """Those of the 19 corruptions that are available, in the order of the benchmark."""
 
     @property
     def frost(self) -> str:
@@ -144,14 +144,14 @@ class CorruptedSet(Described, Protocol):
 
 
 def missing_dataset(name: str, location: Path, downloadable: bool) -> InputError:
-    """Return the error for a set that is not on disk, with the commands that add it."""
+    """Return the error for a set that is not on disk; it names the commands that add the set."""
     get = f"`sdd-eval data get {name}` downloads it, " if downloadable else ""
     add = f"`sdd-eval data add {name} PATH` adds a local copy"
     return InputError(f"{name} was not found ({location}); {get}{add}")
 
 
 def require_split(name: str, split: str, *splits: str) -> None:
-    """Raise InputError if `split` is none of the `splits` of a set."""
+    """Raise InputError if `split` is not one of the `splits` of a set."""
     if split not in splits:
         raise InputError(f"{name} has no split {split!r}, only {' and '.join(splits)}")
 

@@ -1,4 +1,4 @@
-"""The user's files: no pipes or devices, damaged ones by name, no archives that fill the disk."""
+"""Guards for users' files: pipes and devices, damaged files, archives that fill the disk."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 from sdd_eval.errors import InputError
 
-#: An archive may unpack to so many times its size: compressed images shrink by less than ten times,
-#: and a file of one repeated byte by a thousand.
+#: Maximum ratio of unpacked to archive size: compressed images shrink by less than a factor of ten,
+#: a file of one repeated byte by a factor of a thousand.
 MOST_EXPANSION = 200
-#: Smaller contents are unpacked whatever their compression.
+#: Smaller contents are unpacked whatever their compression ratio.
 SMALL_CONTENT = 2**30
 
 
@@ -34,7 +34,7 @@ def require_regular(path: Path | str) -> None:
 
 @contextlib.contextmanager
 def reading(path: Path, kind: str) -> Iterator[None]:
-    """Raise whatever a reader raises as an InputError: PATH is not KIND, and why."""
+    """Convert any error of a reader to an InputError: PATH is not KIND, and why."""
     require_regular(path)
     try:
         yield
@@ -50,7 +50,7 @@ def reading(path: Path, kind: str) -> Iterator[None]:
 
 
 def require_expansion(archive: Path, unpacked: int) -> None:
-    """Raise InputError if so many bytes are implausibly many for the content of an archive."""
+    """Raise InputError if `unpacked` bytes are implausibly many for the content of an archive."""
     packed = archive.stat().st_size
     if unpacked > SMALL_CONTENT and unpacked > MOST_EXPANSION * packed:
         raise InputError(
@@ -60,6 +60,6 @@ def require_expansion(archive: Path, unpacked: int) -> None:
 
 
 def free_bytes(folder: Path) -> int:
-    """Return the free space of the disk of a folder, which need not exist yet."""
+    """Return the free space in bytes on the disk of a folder, which need not exist yet."""
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     return shutil.disk_usage(existing).free

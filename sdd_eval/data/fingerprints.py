@@ -1,7 +1,7 @@
 """sha256 and md5 of files, folders and arrays, cached by size and modification time.
 
-The cache is one small JSON file per file or folder in the user's cache folder. If that cannot be
-written, nothing is cached.
+The cache consists of one small JSON file per file or folder in the user's cache folder. If that
+cannot be written, nothing is cached.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sdd_eval.store import write_record
 
 CHUNK = 1 << 20
 
-#: Two changes of a file within so many seconds may get the same modification time.
+#: Two changes of a file within this many seconds may get the same modification time.
 CLOCK_STEP = 0.05
 
 
@@ -78,14 +78,14 @@ def value_fingerprint(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-#: The state of files, by which a change is noticed, and the newest modification time in ns.
+#: The state of files, used to detect changes, and the newest modification time in ns.
 Stamp = tuple[Any, int]
 
 
 def _hashed(
     path: Path, stamp: Callable[[], Stamp], compute: Callable[[], dict[str, str]], fresh: bool
 ) -> dict[str, str]:
-    """Return the cached checksums, else compute and cache them."""
+    """Return the cached checksums, or compute and cache them."""
     if not fresh and (cached := _cached(path, stamp)):
         return cached
     try:
@@ -99,7 +99,7 @@ def _hashed(
     if unchanged:
         name = os.fsencode(os.path.realpath(path)).decode("utf-8", "replace")
         record = {"path": name, "stamp": before, **checksums}
-        with contextlib.suppress(InputError):  # without a cache, only time is lost
+        with contextlib.suppress(InputError):  # a missing cache only costs time
             write_record(_entry(path), record)
     return checksums
 
@@ -154,7 +154,7 @@ def _folder_stamp(folder: Path, files: Iterable[str]) -> Stamp:
 
 
 def _wait_out_clock_step(changed_ns: int) -> None:
-    """Wait until a further change would get another modification time."""
+    """Wait until a further change would get a different modification time."""
     age = time.time() - changed_ns / 1e9
     if 0 <= age < CLOCK_STEP:
         time.sleep(CLOCK_STEP - age)

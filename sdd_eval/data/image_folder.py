@@ -29,7 +29,7 @@ Boxes = NDArray[np.int64]
 #: Images of at least this side are treated as photographs (see `resize_side`).
 LARGE_SIDE = 128
 
-#: The default filter with which images are resized.
+#: The default filter for resizing images.
 INTERPOLATION: Final = "bilinear"
 
 _PORTABLE = (".pbm", ".pgm", ".ppm")
@@ -38,10 +38,10 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp", *
 #: Formats whose grey images of mode "I", in some versions of Pillow, have 16 bits.
 SIXTEEN_BIT_FORMATS = ("PNG", "PPM")
 
-#: Modes that Pillow converts to grey or RGB by way of another one.
+#: Modes that Pillow converts to grey or RGB via another mode.
 _INTERMEDIATE = {"La": "LA", "RGBa": "RGBA", "LAB": "RGB"}
 
-#: TIFF's tags of the number of bits of a value, and of the meaning of 0: white, or black.
+#: TIFF tags for the number of bits per value, and for the meaning of 0: white or black.
 _BITS, _PHOTOMETRIC = 258, 262
 
 #: Names of the sub-folders of each split.
@@ -79,7 +79,7 @@ def _refuse_loop(path: str) -> None:
 
 
 def read_image(path: Path, channels: int) -> Image.Image:
-    """Read an image file as grey or RGB, 8 bits; 16-bit grey is scaled by its range.
+    """Read an image file as 8-bit grey or RGB; 16-bit grey is scaled by its range.
 
     Raise InputError if it cannot be read, or its values are 32-bit numbers of unknown range.
     """
@@ -89,7 +89,7 @@ def read_image(path: Path, channels: int) -> Image.Image:
 
 @contextlib.contextmanager
 def opened_image(path: Path) -> Iterator[Image.Image]:
-    """Open an image file; raise InputError, which names it, for whatever is wrong with it."""
+    """Open an image file; raise InputError, which names the file, for any error in it."""
     require_regular(path)
     try:
         with Image.open(path) as file:
@@ -100,7 +100,7 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
 
 
 def to_8_bits(file: Image.Image, channels: int) -> Image.Image:
-    """Convert an image of any mode to grey or RGB of 8 bits; `convert` alone clips 16 to white.
+    """Convert an image of any mode to 8-bit grey or RGB; `convert` alone clips 16 bits to white.
 
     Raise ValueError for values of unknown range.
     """
@@ -125,7 +125,7 @@ def _from_16_bits(file: Image.Image) -> Image.Image:
 
 
 def unwrap(folder: Path) -> Path:
-    """Return the folder below wrappers such as `images/`, which hold one folder and no image."""
+    """Return the folder inside wrappers such as `images/` that hold one folder and no image."""
     while (inner := _only_folder(folder)) is not None:
         folder = inner
     return folder
@@ -134,8 +134,8 @@ def unwrap(folder: Path) -> Path:
 def split_folders(folder: Path) -> dict[str, Path]:
     """Return the folder of each split of a folder laid out as `train/` and `test/`.
 
-    A single folder with the name of a split, among other folders of images, is a class: CIFAR-100
-    has the class `train`.
+    A single folder that is named like a split, among other folders of images, is a class: CIFAR-100
+    has a class `train`.
     """
     splits = {}
     for split, names in SPLITS.items():
@@ -146,7 +146,7 @@ def split_folders(folder: Path) -> dict[str, Path]:
 
 
 def class_folders(folder: Path, files: Sequence[str]) -> tuple[str, ...]:
-    """Return the sub-folders as class names; empty unless there are two and no file outside.
+    """Return sub-folders as class names; empty unless there are two and no files outside them.
 
     Raise InputError for a sub-folder without images, which would shift the labels of later ones.
     """
@@ -182,7 +182,7 @@ def folder_labels(folder: Path, files: Sequence[str], class_names: Sequence[str]
 
 
 def _is_class(folder: Path) -> bool:
-    """Return whether a folder, and a sibling that is no split's, both contain images."""
+    """Return whether a folder and a sibling that is not a split both contain images."""
     siblings = (path for path in folder.parent.iterdir() if path.name not in _SPLIT_NAMES)
     visible = (path for path in siblings if not path.name.startswith("."))
     return _contains_images(folder) and any(map(_contains_images, visible))
@@ -199,7 +199,7 @@ def _is_image(name: str) -> bool:
 
 
 def _only_folder(folder: Path) -> Path | None:
-    """Return the sole sub-folder of a folder that directly contains no image."""
+    """Return the only sub-folder of a folder that does not directly contain images."""
     try:
         with os.scandir(folder) as listing:
             entries = [entry for entry in listing if not entry.name.startswith(".")]
@@ -215,8 +215,8 @@ def _only_folder(folder: Path) -> Path | None:
 class FolderImages:
     """Image files, read as needed: short side to `resize`, then a centre crop to `image_size`.
 
-    Files of any mode (CMYK, palette, 16 bits) are converted to grey or RGB of 8 bits. EXIF
-    orientation is ignored, as torchvision does and therefore every published number.
+    Files of any mode (CMYK, palette, 16 bits) are converted to 8-bit grey or RGB. EXIF orientation
+    is ignored, as it is by torchvision and therefore in all published numbers.
     """
 
     name: str
@@ -230,7 +230,7 @@ class FolderImages:
     class_names: tuple[str, ...] = ()
     resize: int | None = None
     interpolation: str = INTERPOLATION
-    """The filter of Pillow for resizing, in lower case."""
+    """Pillow's filter for resizing, in lower case."""
     boxes: Boxes | None = None
     """Left, top, right and bottom (n, 4) in pixels, to which each file is cropped first."""
 
@@ -243,7 +243,7 @@ class FolderImages:
         return len(self.files)
 
     def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
-        """Yield uint8 batches (≤ size, channels, side, side), decoded by torch's threads ahead."""
+        """Yield uint8 batches (≤ size, channels, side, side), decoded ahead by torch's threads."""
         import torch
 
         rows = np.arange(len(self)) if indices is None else indices
@@ -263,7 +263,7 @@ class FolderImages:
                 pool.shutdown(cancel_futures=True)
 
     def full_resolution(self, row: int) -> Image.Image:
-        """Return an image in the size of its file, cropped to its box, in the set's channels.
+        """Return an image at its original size, cropped to its box, with the set's channels.
 
         Raise InputError if the file cannot be read, or the box does not overlap the image.
         """
@@ -300,7 +300,7 @@ def resize_side(side: int) -> int:
 def resize_and_crop(
     image: Image.Image, resize: int | None, side: int, interpolation: str = INTERPOLATION
 ) -> Image.Image:
-    """Resize the short side (antialiased) unless None, then centre-crop to `side`.
+    """Resize the short side (antialiased) unless `resize` is None, then centre-crop to `side`.
 
     The result equals torchvision's `Resize` and `CenterCrop` in every pixel. Raise InputError if
     the image is smaller than the crop.
@@ -326,7 +326,7 @@ def _crop_to_box(image: Image.Image, box: NDArray[np.int64], path: Path) -> Imag
 
 
 def with_resizing(images: ImageSet, resizing: Resizing | None) -> ImageSet:
-    """Return a set of image files that are resized so; other sets, and crops, are unchanged."""
+    """Return a set of image files with this resizing; other sets and crops are unchanged."""
     default = isinstance(images, FolderImages) and images.resize == resize_side(images.image_size)
     if resizing is None or not isinstance(images, FolderImages) or not default:
         return images
@@ -334,7 +334,7 @@ def with_resizing(images: ImageSet, resizing: Resizing | None) -> ImageSet:
 
 
 def is_resized(images: ImageSet) -> bool:
-    """Return whether a set is of image files that are resized, not cropped as some OOD sets are."""
+    """Return whether a set has image files that are resized, not cropped like some OOD sets."""
     original = getattr(images, "original", images)
     return isinstance(original, FolderImages) and original.resize is not None
 
@@ -347,7 +347,7 @@ def has_full_resolution(images: ImageSet) -> bool:
 
 
 def full_resolution(images: ImageSet, row: int) -> Image.Image | torch.Tensor:
-    """Return an image in its file's size, a tensor without files; InputError if unreadable."""
+    """Return an image at its original size (a tensor if not a file); InputError if unreadable."""
     if isinstance(images, Subset):
         return full_resolution(images.parent, int(images.rows[row]))
     if isinstance(images, FolderImages):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Batches = Iterator[torch.Tensor]
 
-#: More classes than any data set has.
+#: Exceeds the number of classes of any data set.
 MOST_CLASSES = 1_000_000
 
 Labels = NDArray[np.int64]
@@ -34,7 +34,7 @@ Rows = NDArray[np.int64]
 
 
 class Described(Protocol):
-    """What every set is identified by."""
+    """The properties that identify every set."""
 
     @property
     def name(self) -> str:
@@ -146,11 +146,11 @@ def from_arrays(
     class_names: Sequence[str] = (),
     provenance: str = MADE_HERE,
 ) -> ArrayImages:
-    """Return a set of images from arrays or tensors.
+    """Create a set of images from arrays or tensors.
 
     `images` are uint8 (n, side, side), (n, side, side, 1 or 3) or (n, 1 or 3, side, side), `labels`
-    class indices (n,). Results are stored under `name`. Raise InputError if shape or type of an
-    array is wrong, or a label is no whole number from 0 on or has no class name.
+    class indices (n,). Results are stored under `name`. Raise InputError if the shape or type of an
+    array is wrong, or a label is not a non-negative integer or has no class name.
     """
     pixels = _pixels(_as_array(images, f"the images of {name}"), name)
     indices = None if labels is None else class_indices(labels, len(pixels), name)
@@ -187,11 +187,11 @@ def class_indices(
     classes: int | None = None,
     floats: bool = False,
 ) -> Labels:
-    """Return labels as class indices (count,), counted from 0; `first` is that of the first class.
+    """Return labels as class indices (count,), counted from 0; the first class is labelled `first`.
 
-    `floats` accepts whole numbers of a floating-point type, as in files that have no other. Raise
-    InputError, beginning with `where`, if there are not `count` labels, or one is no whole number
-    or none of `classes` classes.
+    `floats` accepts integers of a floating-point type, for files that have no integer type. Raise
+    InputError, beginning with `where`, if there are not `count` labels, or one is not an integer or
+    not one of `classes` classes.
     """
     values = _as_array(labels, f"the labels of {where}")
     if values.shape == (count, 1):
@@ -212,7 +212,7 @@ def class_indices(
 
 
 def _as_array(values: Any, where: str) -> NDArray[Any]:
-    """Return an array of an array, a list or a tensor, which may require gradients."""
+    """Convert an array, a list or a tensor (which may require gradients) to an array."""
     try:
         return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
     except Exception as error:  # ragged lists, tensors without memory
@@ -231,7 +231,7 @@ def open_npy(path: Path) -> NDArray[Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """What an `ImageSet` says of its images."""
+    """The description that an `ImageSet` gives of its images."""
 
     name: str
     labels: Labels | None
@@ -260,7 +260,7 @@ class MappedImages(Metadata):
 
     def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
         """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
-        # Mapped anew for each pass, so that its pages are released afterwards.
+        # Mapped again for each pass, so that its pages are released afterwards.
         mapped = open_npy(self.path)[self.start : self.stop]
         for rows in batch_slices(len(self), size, indices):
             # Always a copy: mapped rows are read-only.
@@ -270,7 +270,7 @@ class MappedImages(Metadata):
 
 @dataclass(frozen=True, kw_only=True)
 class ComputedImages(Metadata):
-    """Images that are computed as they are read.
+    """Images that are computed on access.
 
     `compute` returns the images of rows (n,), uint8 (n, channels, side, side).
     """
@@ -305,7 +305,7 @@ class Subset(Metadata):
 
 
 def subset(name: str, parent: ImageSet, rows: Rows) -> Subset:
-    """Return the images of a set at `rows`, in that order, under a name of their own."""
+    """Return the images of a set at `rows`, in that order, under a new name."""
     labels = None if parent.labels is None else parent.labels[rows]
     content = parent.fingerprint.encode() + rows.astype("<i8").tobytes()
     own = {"name": name, "labels": labels, "fingerprint": hashlib.sha256(content).hexdigest()}
@@ -314,7 +314,7 @@ def subset(name: str, parent: ImageSet, rows: Rows) -> Subset:
 
 @dataclass(frozen=True, kw_only=True)
 class LazyImages(Metadata):
-    """A description of an in-memory set; every pass over it loads the images again."""
+    """A description of an in-memory set whose images are loaded again for every pass."""
 
     total: int
     load: Callable[[], ImageSet] = field(repr=False, compare=False)
@@ -328,7 +328,7 @@ class LazyImages(Metadata):
 
 
 def lazy_images(load: Callable[[], ImageSet]) -> ImageSet:
-    """Return the set that `load` gives, loaded anew for each pass unless it is streamed."""
+    """Return the set that `load` returns, reloaded for each pass unless it is streamed."""
     images = load()
     if not isinstance(images, ArrayImages):
         return images

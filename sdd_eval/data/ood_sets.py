@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 PAPER = ("lsun_resize", "isun", "dtd", "svhn")
 _FAR = ("svhn", "dtd", "lsun_crop")
 
-#: Test set → group → OOD sets. Near and far follow Yang et al. (2022), "OpenOOD", as far as the
+#: Test set → group → OOD sets. Near and far follow Yang et al. (2022), "OpenOOD", where the
 #: catalogue has their sets: TinyImageNet as resized by ODIN's authors, scenes from LSUN's crops.
 GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "cifar10": {"near": ("cifar100", "imagenet_resize"), "far": _FAR, "paper": PAPER},
@@ -43,7 +43,7 @@ def ood_groups(dataset: str) -> Mapping[str, tuple[str, ...]]:
 
 
 def expand_groups(names: Iterable[str], dataset: str) -> tuple[str, ...]:
-    """Replace the names of groups by their sets; a set in two groups appears once.
+    """Replace the names of groups with their sets; a set in two groups appears once.
 
     >>> expand_groups(["far", "isun"], "cifar10")
     ('svhn', 'dtd', 'lsun_crop', 'isun')

@@ -24,13 +24,13 @@ def assess(count: int, published: int, verified: bool) -> str:
 
 
 def record_verified(root: Path, name: str, content: str, md5: str) -> None:
-    """Record that a content hash came out of an archive with the publisher's md5."""
+    """Record that a content hash comes from an archive with the publisher's md5."""
     record = {"name": name, "content": content, "archive_md5": md5}
     write_record(root / ".verified" / f"{name}.json", record)
 
 
 def is_verified(root: Path, content: str | None) -> bool:
-    """Return whether a content hash came out of any archive with its publisher's checksum."""
+    """Return whether a content hash comes from any archive with its publisher's checksum."""
     if content is None:
         return False
     for path in (root / ".verified").glob("*.json"):

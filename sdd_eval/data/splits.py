@@ -66,9 +66,9 @@ def validation_split(images: ImageSet, count: int, seed: int) -> tuple[ImageSet,
 def subset_indices(
     total: int, limit: int | None, *, labels: NDArray[np.int64] | None = None, seed: int = 0
 ) -> NDArray[np.int64]:
-    """Return ascending indices of `limit` random images of `total`; all of them if None.
+    """Return ascending indices of `limit` random images out of `total`; all if `limit` is None.
 
-    With labels, class counts differ by at most one as far as each class has images. A subset is
+    With labels, class counts differ by at most one, if each class has enough images. A subset is
     contained in every larger one of the same seed. Raise InputError if `limit` is not positive.
     """
     if limit is not None and limit < 1:
@@ -85,7 +85,7 @@ def subset_indices(
 
 
 def rank_within_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for each label (n,) how many equal labels precede it."""
+    """Return, for each label (n,), how many equal labels precede it."""
     by_class = np.argsort(labels, kind="stable")
     grouped = labels[by_class]
     starts = np.searchsorted(grouped, grouped)

@@ -1,4 +1,4 @@
-"""Channel means and standard deviations by which networks standardise their inputs."""
+"""Channel means and standard deviations with which networks standardise their inputs."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def channel_statistics(images: ImageSet) -> Statistics:
 
 
 def resolve_standardisation(name: str, data: Dataset, images: ImageSet) -> Statistics:
-    """Return the mean and standard deviation of a name: "authors", "imagenet" or a data set.
+    """Return mean and standard deviation by name: "authors", "imagenet" or a data set.
 
-    `images` are the training images of `data`, which the network classifies. Of a data set the
-    training images are measured; of grey images, for which the paper has no constants, also for
-    "authors". Raise InputError if the name is unknown, or "imagenet" and the images are grey.
+    `images` are the training images of `data`, which the network classifies. For a data set, its
+    training images are measured; so are grey images for "authors", since the paper has no constants
+    for them. Raise InputError if the name is unknown, or is "imagenet" and the images are grey.
     """
     other = standardisation_set(name, data.root)
     if name == "authors" and images.channels != 3:
@@ -62,7 +62,7 @@ def author_statistics(image_size: int | None) -> Statistics:
 
 
 def standardisation_set(name: str, root: Path) -> Dataset | None:
-    """Return the data set whose statistics a name stands for, None for constants.
+    """Return the data set whose statistics a name stands for; None for constants.
 
     Raise InputError, listing both, if the name is neither.
     """

@@ -1,4 +1,4 @@
-"""Export what was measured to model cards and experiment trackers. Never loads torch."""
+"""Export results to model cards and experiment trackers. Never imports torch."""
 
 from __future__ import annotations
 

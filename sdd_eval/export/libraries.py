@@ -1,4 +1,4 @@
-"""Libraries that are extras of this package."""
+"""Optional libraries, installed as extras of this package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sdd_eval.errors import InputError, one_line
 
 @contextlib.contextmanager
 def required(extra: str) -> Iterator[None]:
-    """Raise InputError if a library that is imported here cannot be; ignore its own warnings."""
+    """Raise InputError if an import in this context fails; ignore the library's own warnings."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

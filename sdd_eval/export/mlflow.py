@@ -11,16 +11,16 @@ from sdd_eval.errors import InputError, one_line
 from sdd_eval.export.libraries import required
 from sdd_eval.export.numbers import CheckpointNumbers
 
-#: How many metrics and parameters a server takes at once, and the characters of a parameter.
+#: Most metrics and parameters that a server accepts at once, and characters of a parameter.
 METRICS, PARAMETERS, LONGEST = 1000, 100, 500
 
 
 def to_mlflow(source: CheckpointNumbers, experiment: str, tracking_uri: str | None = None) -> str:
-    """Create a run of MLflow with a checkpoint's numbers and curves; return its id.
+    """Create an MLflow run with a checkpoint's numbers and curves; return its id.
 
-    The recipe is in the parameters. Curves have the epoch as step, and numbers the last epoch.
-    Characters of names that MLflow does not allow become dashes. `tracking_uri` is by default as
-    MLflow's own settings say.
+    The recipe is logged as parameters. The step of a curve is the epoch, that of a number the last
+    epoch. Characters that MLflow does not allow in names become dashes. `tracking_uri` defaults to
+    MLflow's own settings.
 
     Raises:
         InputError: MLflow is not installed, or the server or store refuses the run.

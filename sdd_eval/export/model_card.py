@@ -1,6 +1,6 @@
 """Write a model card of the Hugging Face Hub: metadata, findings, figures and conditions.
 
-The metadata have the results as a `model-index`, which the Hub shows beside the card.
+The metadata contain the results as a `model-index`, which the Hub shows beside the card.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def write_model_card(
 ) -> Path:
     """Write `README.md` and the folder `figures` for the Hub; return the path of the card.
 
-    Figures that the report of the study has with the same numbers are copied, others are drawn.
+    Figures that the study's report has with the same numbers are copied; others are drawn.
 
     Raises:
         InputError: the folder has a `README.md` that this function did not write.
@@ -97,7 +97,7 @@ def _dataset(row: HeadlineRow) -> dict[str, str]:
 
 
 def _measured(table: Headline, row: HeadlineRow) -> Iterator[tuple[int, HeadlineCell]]:
-    """Yield the cells of one network that have a value, with the index of their column."""
+    """Yield the cells of one network that have a value, each with its column index."""
     for index, cell in enumerate(row.cells):
         if len(cell.values) == 1 and math.isfinite(cell.values[0]):
             yield index, cell
@@ -139,7 +139,7 @@ def _body(
 
 
 def _network(source: CheckpointNumbers) -> Iterator[str]:
-    """Yield what the network is, and how to load it."""
+    """Yield a description of the network, and how to load it."""
     facts, model = source.facts, source.collection.runs[0].run.provenance.model or {}
     words = [display_name(facts["arch"] or "unknown architecture")]
     if "method" in facts:
@@ -207,5 +207,5 @@ def _conditions(source: CheckpointNumbers) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Return text on one line in which no character is taken for markup."""
+    """Return text on one line, with markup characters escaped."""
     return re.sub(r"([\\`*_\[\]<>#|~])", r"\\\1", " ".join(text.split()))

@@ -24,7 +24,7 @@ from sdd_eval.report.tables.summary import usable
 if TYPE_CHECKING:
     import pandas
 
-#: The facts of a checkpoint that are not of its recipe.
+#: The facts about a checkpoint that are not part of its recipe.
 IDENTITY = ("checkpoint", "weights_sha256", "arch")
 
 
@@ -64,7 +64,7 @@ class CheckpointNumbers:
 
     @cached_property
     def protocols(self) -> Mapping[str, str]:
-        """The sentence of each protocol of its numbers by id."""
+        """The sentence that describes each protocol of its numbers, by id."""
         return protocol_texts(self.collection.runs)
 
     @property
@@ -109,7 +109,7 @@ def read_numbers(name: str, study: Path, parent: Path) -> CheckpointNumbers:
     """Read the runs of a checkpoint in a study, and its history in the folder of checkpoints.
 
     Runs that the report excludes, such as those of older weights, are left out. A checkpoint
-    without a folder there, such as one whose report came by mail, has no curves.
+    without a folder there, such as one of which only the report was received, has no curves.
 
     Raises:
         InputError: the study has no usable run of it, its history is damaged, or the checkpoint in

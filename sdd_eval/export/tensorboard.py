@@ -15,11 +15,11 @@ EVENTS = "events.out.tfevents.*"
 def to_tensorboard(source: CheckpointNumbers, logdir: Path, *, overwrite: bool = False) -> Path:
     """Write a checkpoint's numbers and curves as scalars; return the folder, LOGDIR/NAME.
 
-    Curves have the epoch as step, and numbers the last epoch. How a number was measured is the
-    description of its scalar.
+    The step of a curve is the epoch, that of a number the last epoch. The description of a scalar
+    says how its number was measured.
 
     Raises:
-        InputError: TensorBoard is not installed, or the folder has event files already and is not
+        InputError: TensorBoard is not installed, or the folder already has event files and is not
             to be overwritten; TensorBoard would show both as one.
     """
     with required("tensorboard"):

@@ -17,11 +17,11 @@ def to_wandb(
     mode: Literal["online", "offline"] | None = None,
     folder: Path | None = None,
 ) -> str:
-    """Create a run of wandb with a checkpoint's numbers and curves; return its address or folder.
+    """Create a wandb run with a checkpoint's numbers and curves; return its address or folder.
 
     Numbers are in the summary, the recipe in the configuration, and curves in the history by epoch.
-    Characters of names that wandb does not allow become underscores. `mode` and `folder` are by
-    default as wandb's own settings say.
+    Characters that wandb does not allow in names become underscores. `mode` and `folder` default to
+    wandb's own settings.
 
     Raises:
         InputError: wandb is not installed, nobody is logged in, or the server refuses the run.

@@ -1,4 +1,4 @@
-"""Write YAML, as much of it as the metadata of a model card needs."""
+"""Write the subset of YAML that the metadata of a model card needs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def to_yaml(value: Mapping[str, Any]) -> str:
-    """Return a mapping with plain keys as YAML; text is quoted, so that all of it stays text.
+    """Return a mapping with plain keys as YAML; text is always quoted, so that it stays text.
 
     >>> print(to_yaml({"name": "on", "results": [{"value": 1e-05, "args": {"n": 10}}]}))
     name: "on"
@@ -40,7 +40,7 @@ def _element(item: Any) -> Iterator[str]:
 
 
 def _scalar(value: Any) -> str:
-    """Return a scalar as JSON, of which YAML reads all but exponents without a decimal point."""
+    """Return a scalar as JSON, with a decimal point before exponents, which YAML requires."""
     text = json.dumps(value, ensure_ascii=False)
     if isinstance(value, float) and "e" in text and "." not in text:
         return text.replace("e", ".0e")

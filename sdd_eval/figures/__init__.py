@@ -1,4 +1,4 @@
-"""Matplotlib figures of a results table, one figure a file.
+"""Matplotlib figures of a results table, one figure per file.
 
 A figure is a plugin of the group `sdd_eval.figures`, a callable
 
@@ -6,10 +6,10 @@ A figure is a plugin of the group `sdd_eval.figures`, a callable
 
 `results` has the columns of `results.csv` (see `sdd_eval.report.tables.results`) and rows of one
 test set and one architecture. `arrays` maps the values of its column `run` to the `Arrays` of that
-run, which are read on access. None means that there is nothing to draw.
+run, which are read on access. A result of None means that there is nothing to draw.
 
-A plain function will do. The decorator `figure` adds a title, a caption, and the evaluator and
-metrics by which the report places the figure. Modules of figures import matplotlib only inside
+A plain function is sufficient. The decorator `figure` adds a title, a caption, and the evaluator
+and metrics by which the report places the figure. Figure modules import matplotlib only inside
 functions, so that listing them is fast.
 """
 
@@ -58,7 +58,7 @@ class Plot:
 
 
 def once(compute: Callable[..., Any], stored: Mapping[str, Any], *options: Hashable) -> Any:
-    """Return `compute(stored, *options)`, kept with the arrays of a run if these have `derived`.
+    """Return `compute(stored, *options)`, cached with a run's arrays if they have `derived`.
 
     A report draws each figure in two widths, but reads the arrays and computes curves only once.
     """

@@ -85,7 +85,7 @@ def _column(rows: pandas.DataFrame, name: str) -> list[Any]:
 
 
 def _attack_title(setting: tuple[Any, ...], with_parameters: bool) -> str:
-    """Return the attack and its settings, with the less common ones if asked for."""
+    """Return the attack and its settings, with the less common ones if requested."""
     attack, _, steps, restarts, parameters = setting
     words = [display_name(attack)]
     words += [f"{steps:g} steps"] if steps is not None else []

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: The preferred number of bins, which is the paper's, and the images per network of a small bin.
+#: The preferred number of bins (the paper's), and the images per network in a small bin.
 BINS, FEW_IMAGES = 10, 10
 #: The metric whose `low` and `high` are the consistency band.
 BAND = "bin_accuracy_calibrated"
 _DASHED = (0, (4, 3))
 #: Opacity of the bars of few and of many images.
 _PALE, _STRONG = 0.3, 0.9
-#: The least height in inches of a row of diagrams that have a histogram.
+#: Minimum height in inches of a row of diagrams with histograms.
 LOWEST_ROW = 1.6
 
 
@@ -176,8 +176,8 @@ def _draw_band(axes: Axes, rows: pandas.DataFrame, bins: int) -> None:
 def pooled_band(rows: pandas.DataFrame, bins: int) -> tuple[Floats, Floats, Floats]:
     """Return mean confidence, lower and upper end of the band of each bin that has one.
 
-    The band of several seeds is the mean weighted by images. It is not narrower than one network's:
-    the seeds are evaluated on the same images, so their chance deviations are correlated.
+    The band of several seeds is the image-weighted mean. It is not narrower than one network's: the
+    seeds are evaluated on the same images, so their chance deviations are correlated.
     """
     count, ends = np.zeros(bins), np.zeros((3, bins))
     for _, network in rows.groupby("checkpoint", sort=True):

@@ -52,11 +52,11 @@ if TYPE_CHECKING:
     #: Accuracies or differences in percent, (corruptions, severities).
     Cells = NDArray[np.float64]
 
-#: The most groups whose bars for all corruptions fit into one row of one column of a paper.
+#: Maximum number of groups whose bars for all corruptions fit one row of one paper column.
 FEW_GROUPS = 4
-#: Lowest and greatest height of a row, and the height of title and ticks, in inches.
+#: Minimum and maximum height of a row, and height of title and ticks, in inches.
 ROW_HEIGHTS, MARGINS = (0.14, 0.19), 0.72
-#: The most rows of panels: more numbers than that are not read.
+#: Maximum number of rows of panels: nobody would read more numbers.
 MOST_ROWS = 2
 #: The width of a cell, of the space between panels, and of the names of corruptions, in inches.
 CELL, GAP, NAMES = 0.147, 0.03, 1.0
@@ -76,7 +76,7 @@ DIGIT, SMALLEST = 0.64, 5.0
     metrics=("accuracy",),
 )
 def corruption_heatmap(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
-    """Draw a panel per group and one per difference; of many groups, their means."""
+    """Draw a panel per group and one per difference; with many groups, only their means."""
     rows = where(results, evaluator="corruption", metric="accuracy")
     rows = rows[rows["corruption"].notna() & rows["severity"].notna()]
     if rows.empty:
@@ -108,7 +108,7 @@ def cells_of(
 
 @dataclass(frozen=True)
 class Scale:
-    """The ends of the colours of some panels, what they show, and how cells are written.
+    """The colour limits of some panels, what they show, and how cells are formatted.
 
     `digits` are decimals of differences, `width` is that of a cell in inches.
     """
@@ -128,7 +128,7 @@ class Scale:
         return text if round(value, self.digits) else "0"
 
     def font_size(self, text: str) -> float:
-        """Return the size in points in which a text fits into a cell, at least `SMALLEST`."""
+        """Return the size in points at which a text fits a cell, at least `SMALLEST`."""
         return max(SMALLEST, min(SMALL, 0.9 * 72 * self.width / (DIGIT * len(text))))
 
     def tooltip(self, value: float) -> str:
@@ -235,7 +235,7 @@ def _panel(axes: Axes, values: Cells, scale: Scale) -> None:
             fontsize=scale.font_size(text),
             color="#fefefe" if known and dark[row, column] else "#010101",
         )
-        cell.set_in_layout(False)  # it is inside of the panel
+        cell.set_in_layout(False)  # it is inside the panel
     axes.set(xlim=(0, values.shape[1]), ylim=(values.shape[0], 0))
     axes.grid(False)
     axes.tick_params(length=0)

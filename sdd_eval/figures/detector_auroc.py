@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: The settings that distinguish the lines of one detector, and their symbols.
 SETTINGS = {"k": "k", "temperature": "T", "epsilon": "ε"}
-#: The most settings drawn of a detector, and the most OOD sets, beyond which only their means are.
+#: Maximum number of settings per detector, and of OOD sets, before only means are drawn.
 MAX_SETTINGS, MAX_SETS = 3, 4
 
 #: A detector and the values of all `SETTINGS`, None if it does not have one.
@@ -65,7 +65,7 @@ def detector_auroc(results: pandas.DataFrame, arrays: RunArrays | None = None) -
 
 
 def sets_of(rows: pandas.DataFrame) -> list[str]:
-    """Return the OOD sets that have a panel: all if they are few, else their averages if any."""
+    """Return the OOD sets that get a panel: all if there are few, else their averages, if any."""
     sets = ood_sets(rows)
     averages = [name for name in sets if name.startswith("average")]
     return sets if len(sets) <= MAX_SETS else (averages or sets)[:MAX_SETS]
@@ -83,7 +83,7 @@ def lines_of(rows: pandas.DataFrame) -> list[Line]:
 
 
 def _name(line: Line, lines: list[Line]) -> str:
-    """Return the detector and the settings in which its lines differ."""
+    """Return the name of a detector, with the settings in which its lines differ."""
     same = [other for other in lines if other[0] == line[0]]
     words = [display_name(line[0])]
     for index, sign in enumerate(SETTINGS.values(), start=1):

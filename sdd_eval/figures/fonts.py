@@ -1,4 +1,4 @@
-"""Fonts of figures: copies of matplotlib's fonts that files embed several times as fast."""
+"""Fonts of figures: copies of matplotlib's fonts that are several times faster to embed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sdd_eval import store
 
-#: Of the copies, which are made anew if it changes.
+#: Version of the copies, which are recreated if it changes.
 VERSION = 2
 #: Latin, Greek, Cyrillic, punctuation, arrows and mathematics, with the combining accents.
 _CHARACTERS = (*range(0x20, 0x530), *range(0x1E00, 0x2300))
@@ -16,10 +16,10 @@ _CHARACTERS = (*range(0x20, 0x530), *range(0x1E00, 0x2300))
 
 @functools.cache
 def reduced_font(family: str) -> str:
-    """Return the family of a copy of a font with the scripts of most labels alone.
+    """Return the family of a copy of a font that only contains the scripts of most labels.
 
-    To embed a font is to read all of it, and most of DejaVu Sans is scripts that few labels use.
-    The copy is made once, in matplotlib's cache; its kerning is that of the table `kern`.
+    Embedding a font means reading all of it, and most of DejaVu Sans is scripts that few labels
+    use. The copy is created once, in matplotlib's cache; its kerning is that of the table `kern`.
     """
     import fontTools
     import matplotlib

@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
     from sdd_eval.statistics.seeds import SeedSummary
 
-#: Points that a letter takes on average at most, that a legend's handle takes with the space
-#: between columns, and that a line takes.
+#: Size in points of a letter (at most, on average), of a legend handle with the space between
+#: columns, and of a line.
 LETTER, HANDLE, LINE = 3.93, 24.0, 11.0
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Panels in rows and columns of a figure whose width in inches is given."""
+    """Panels in rows and columns of a figure of a given width in inches."""
 
     panels: int
     width: float
@@ -58,7 +58,7 @@ class Grid:
 
     @property
     def highest(self) -> float:
-        """The most inches that a figure of this width may be high."""
+        """The maximum height in inches of a figure of this width."""
         return highest(self.width)
 
     def figure(
@@ -66,7 +66,7 @@ class Grid:
     ) -> tuple[Figure, list[Axes]]:
         """Return a figure and its panels, row by row.
 
-        Ticks of a shared axis are labelled at the end of a column or the start of a row alone.
+        Ticks of a shared axis are labelled only at the end of a column or the start of a row.
         """
         from matplotlib.figure import Figure
 
@@ -100,14 +100,14 @@ class Grid:
 
 
 def highest(width: float) -> float:
-    """Return the most inches that a figure of some width may be high, with its legend."""
+    """Return the maximum height in inches of a figure of some width, including its legend."""
     return PAGE if width > (SINGLE + DOUBLE) / 2 else COLUMN
 
 
 def panel_grid(panels: int, wide: int = 3, narrow: int = 1) -> Grid:
     """Return a grid as wide as matplotlib's setting `figure.figsize`.
 
-    `wide` and `narrow` are the most columns in a figure of two columns and of one of a paper.
+    `wide` and `narrow` limit the columns of figures that span two columns of a paper, or one.
     """
     import matplotlib
 
@@ -126,7 +126,7 @@ def legend(
     entries: tuple[Sequence[Any], Sequence[str]],
     side: Literal["upper", "lower"] = "lower",
 ) -> None:
-    """Add a legend of (handles, labels) on one side and increase the figure's height by as much.
+    """Add a legend of (handles, labels) on one side, and increase the figure's height to match.
 
     A label that is wider than the figure is truncated.
     """
@@ -150,7 +150,7 @@ def legend(
 
 
 def percent_ticks(axes: Axes, which: Literal["x", "y"] = "y", step: int = 25) -> None:
-    """Set ticks from 0 to 100 % on an axis of fractions, and one decimal under the cursor."""
+    """Set ticks from 0 to 100 % on an axis of fractions, with one decimal under the cursor."""
     ticks = range(0, 101, step)
     axis = axes.yaxis if which == "y" else axes.xaxis
     axis.set_ticks([tick / 100 for tick in ticks], [f"{tick} %" for tick in ticks])
@@ -237,7 +237,7 @@ class Interval:
 def interval_markers(
     axes: Axes, marks: Sequence[Interval], style: GroupStyle, label: str, **options: Any
 ) -> None:
-    """Draw a group's markers as two artists at most, filled and hollow ones; the first is labelled.
+    """Draw a group's markers as at most two artists, filled and hollow; the first is labelled.
 
     Many artists would make drawing slow and the SVG file long.
     """
@@ -268,9 +268,9 @@ def group_bars(
     label: str,
     **error: Any,
 ) -> None:
-    """Draw a group's bars, one in each cluster (at 0, 1, 2 …) that it has a number in.
+    """Draw a group's bars, one in each cluster (at 0, 1, 2 …) for which it has a number.
 
-    `index` is the position of the group within a cluster, of `groups`; `error` are matplotlib's
+    `index` is the group's position among the `groups` of a cluster; `error` are matplotlib's
     options of the whiskers.
     """
     known = [(cluster, value) for cluster, value in enumerate(heights) if value is not None]

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 Curve = Callable[["NDArray[Any]", "NDArray[Any]"], "NDArray[np.float64]"]
 #: The rates at which the curves of several seeds are averaged.
 RATES = np.linspace(0, 1, 201)
-#: The most groups whose areas fit into the legend of a panel up to `SMALL_PANEL` inches wide, and
-#: of a wider one; all areas are in the table of numbers.
+#: Maximum number of groups whose areas fit the legend of a panel up to `SMALL_PANEL` inches wide,
+#: and of a wider one; all areas are in the table of numbers.
 FEW_GROUPS, MANY_GROUPS, SMALL_PANEL = 3, 6, 2.0
 
 
@@ -108,8 +108,8 @@ def draw_ood_curves(
 ) -> Figure | None:
     """Draw curves averaged over seeds; return None if no scores are stored.
 
-    `area` is the metric in each panel's legend; `labels` are those of the axes; `background` draws
-    what is behind the curves of a panel.
+    `area` is the metric in each panel's legend; `labels` are the axis labels; `background` draws
+    what lies behind the curves of a panel.
     """
     rows = detection_rows(results, arrays)
     if rows.empty or arrays is None:
@@ -256,7 +256,7 @@ def pr_at(inside: NDArray[Any], outside: NDArray[Any]) -> NDArray[np.float64]:
 
 #: Bins of a histogram.
 BINS = 30
-#: Greatest height of a row of panels, and lowest one of those with ticks, in inches.
+#: Maximum height of a row of panels, and minimum height of one with ticks, in inches.
 HIGH, LOW = 1.45, 0.62
 
 
@@ -366,7 +366,7 @@ def _histograms(stored: Arrays, *names: str) -> tuple[NDArray[Any], list[NDArray
 
 
 def few_ticks(axes: Axes, width: float) -> None:
-    """Set up to three ticks that fit a width in inches, with just enough digits to differ."""
+    """Set up to three ticks that fit a width in inches, with just enough digits to be distinct."""
     from matplotlib.ticker import MaxNLocator
 
     low, high = axes.get_xlim()
@@ -381,7 +381,7 @@ def few_ticks(axes: Axes, width: float) -> None:
 
 
 def _end_ticks(axes: Axes, digits: int) -> None:
-    """Set a tick near either end with its label inside of the panel, where long labels fit."""
+    """Set a tick near either end with its label inside the panel, where long labels fit."""
     low, high = axes.get_xlim()
     unit = 10.0**-digits
     ends = [math.ceil(low / unit) * unit, math.floor(high / unit) * unit]

@@ -24,10 +24,10 @@ HALF = 4.0
 def points_of(figure: Figure) -> pandas.DataFrame:
     """Return all points, bars, cells and bins of a figure, to redraw it with another tool.
 
-    The figure's layout must be done. `x` is the name of its tick or a number in the axis's unit,
-    and a bin reaches to `x_end`; `low` and `high` are the ends of an error bar along y. `words` is
-    the text of a mark that has its own, such as one with an interval along x. Numbers have six
-    digits.
+    The figure's layout must be complete. `x` is the name of its tick or a number in the axis's
+    unit, and a bin extends to `x_end`; `low` and `high` are the ends of an error bar along y.
+    `words` is the text of a mark that has its own, such as one with an interval along x. Numbers
+    have six digits.
     """
     import pandas
 
@@ -62,7 +62,7 @@ class Tooltip:
 
 
 def tooltips_of(figure: Figure) -> list[Tooltip]:
-    """Return the tooltips of a figure whose layout is done, panel by panel in reading order."""
+    """Return the tooltips of a figure whose layout is complete, by panel in reading order."""
     texts: dict[tuple[float, ...], list[str]] = {}
     for mark in marks_of(figure):
         box = _page_box(figure, mark.axes, *mark.box)
@@ -94,7 +94,7 @@ def _page_box(
     return x0, 72 * figure.get_figheight() - y1, x1 - x0, y1 - y0
 
 
-#: Points that are described of a line without markers, usually and in a panel of more than
+#: Number of points described on a line without markers, usually and in a panel of more than
 #: `MANY_LINES` lines.
 POINTS, FEWER_POINTS, MANY_LINES = 11, 6, 6
 #: A histogram of more bins than this is described two bins at a time.
@@ -111,7 +111,7 @@ class Mark:
     """A point, bar, cell or bin of a figure, in data coordinates.
 
     `spread` is half the length of an error bar. `text` returns the mark's description, and
-    `own_text` is whether the artist has its own. A bin reaches from `x` to `x_end`.
+    `own_text` tells whether the artist has its own. A bin extends from `x` to `x_end`.
     """
 
     axes: Axes
@@ -136,9 +136,9 @@ def set_mark_text(artist: Any, text: Callable[[Any], str]) -> None:
 
 
 def marks_of(figure: Figure, *, every: bool = False) -> Iterator[Mark]:
-    """Return the marks of a figure whose layout is done, panel by panel.
+    """Return the marks of a figure whose layout is complete, panel by panel.
 
-    With `every`, all points of long lines and all bins of long histograms, not a selection.
+    With `every`, include all points of long lines and all bins of long histograms.
     """
     for axes in figure.axes:
         if axes.axison:
@@ -193,7 +193,7 @@ def _line(axes: Axes, line: Any, label: str, spreads: ErrorBars, every: bool) ->
 
 
 def _points(axes: Axes, line: Any, series: str, spreads: ErrorBars, every: bool) -> Iterator[Mark]:
-    """Return all points of a line with markers, of one without them a selection."""
+    """Return all points of a line with markers, or a selection of one without."""
     xs, ys = (np.asarray(coordinates, dtype=float) for coordinates in line.get_data(orig=False))
     every = every or line.get_marker() not in ("None", "none", "", " ", None)
     most = POINTS if len(axes.lines) <= MANY_LINES else FEWER_POINTS
@@ -271,7 +271,7 @@ def _unescaped(text: object) -> str:
 
 
 def _series_name(label: str) -> str:
-    """Return a label, also one that legends omit; empty if matplotlib generated it."""
+    """Return a label, even one that legends omit; empty if matplotlib generated it."""
     generated = label.startswith(("_child", "_container", "_nolegend_"))
     return "" if generated else _unescaped(label.removeprefix("_"))
 
@@ -320,7 +320,7 @@ def _y_text(axes: Axes, y: float, spread: float | None) -> str:
 
 
 def _formatted(formatter: Any, value: float) -> str:
-    """Format a number by an axis's formatter, else with four digits."""
+    """Format a number with an axis's formatter, else with four digits."""
     return str(formatter(value)) if formatter is not None else f"{value:.4g}"
 
 

@@ -1,7 +1,7 @@
-"""Write a figure as PDF, SVG and PNG: draw it once, and repeat what it drew for each format.
+"""Write a figure as PDF, SVG and PNG: draw it once, and replay the drawing for each format.
 
-Most of the time of drawing is matplotlib's way through axes, ticks and texts, which is the same for
-every format. This module imports matplotlib; `sdd_eval.figures` exports it lazily.
+Most of the drawing time is spent in matplotlib's traversal of axes, ticks and texts, which is the
+same for every format. This module imports matplotlib; `sdd_eval.figures` exports it lazily.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from matplotlib.transforms import Affine2D, Bbox, Transform, TransformedPath
 
 from sdd_eval.figures.style import PAGE, house_style
 
-#: Points per inch, the resolution of the record.
+#: Points per inch, the resolution of the recording.
 POINTS = 72
 #: Metadata that would make two equal files differ: time and version.
 _METADATA = {
@@ -29,7 +29,7 @@ _METADATA = {
     "svg": {"Date": None, "Creator": None},
     "png": {"Software": None},
 }
-#: The least height of a panel in inches that can be read.
+#: Minimum height in inches of a readable panel.
 LOWEST = 0.3
 #: A method of a renderer with its arguments.
 Call = tuple[str, list[Any], dict[str, Any]]
@@ -44,12 +44,12 @@ _CALLS = (
 def figure_files(figure: Figure, kinds: Iterable[str] = tuple(_METADATA)) -> dict[str, bytes]:
     """Return a figure as files by kind: "pdf", "svg", "png"; equal figures have equal files.
 
-    Fonts are embedded. A figure whose titles leave no room for its panels is made higher, up to a
-    page. The figure must be in the style that it was created in; it has its layout, in points of
-    print, afterwards.
+    Fonts are embedded. A figure whose titles leave no room for its panels is made taller, up to a
+    page. The style must be the one in which the figure was created; afterwards the figure's layout
+    is complete, in points of print.
     """
     with house_style(), warnings.catch_warnings():
-        # a script that the font lacks is drawn as boxes; the report has the name as text
+        # scripts that the font lacks are drawn as boxes; the report has the name as text
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         rcParams["savefig.bbox"] = None  # the width is that of a column
         page = _recorded(figure)
@@ -69,7 +69,7 @@ def _recorded(figure: Figure) -> Figure:
 
 
 def _drawn(figure: Figure) -> _Recorder:
-    """Draw a figure; while titles and legend leave its panels too little room, make it higher."""
+    """Draw a figure; make it taller while titles and legend leave its panels too little room."""
     width, height = figure.get_size_inches()
     recorder = _RecordingCanvas(figure).get_renderer()
     with warnings.catch_warnings():
@@ -125,7 +125,7 @@ class _Recorder(RendererBase):
 
 
 def _snapshot(value: Any) -> Any:
-    """Return an argument that later calls do not change."""
+    """Return a copy of an argument that later calls do not change."""
     if isinstance(value, GraphicsContextBase):
         return _context(value, GraphicsContextBase())
     return value.frozen() if isinstance(value, Transform) else value
@@ -137,7 +137,7 @@ def _context(source: GraphicsContextBase, target: GraphicsContextBase) -> Graphi
 
 
 class _Replay(Artist):
-    """An artist that repeats calls in the resolution of the renderer."""
+    """An artist that repeats calls at the resolution of the renderer."""
 
     def __init__(self, calls: list[Call]) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 COVERAGES = np.linspace(0, 1, 201)[1:]
 #: Height of a panel as a multiple of the highest risk, which leaves room for the legend.
 HEIGHT = 1.3
-#: The confidence scores in the order of their columns, and their titles.
+#: The confidence scores, in the order of their columns, with titles.
 NAMES = {
     **{"msp": "Maximum softmax probability", "max_logit": "Maximum logit"},
     **{"energy": "Energy", "entropy": "Entropy"},

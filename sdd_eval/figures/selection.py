@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def where(results: pandas.DataFrame, **values: Any) -> pandas.DataFrame:
     """Return the rows whose columns have these values; None matches an empty cell.
 
-    Numbers are compared as numbers, also in a table that was read from a CSV file.
+    Numbers are compared as numbers, even in a table read from a CSV file.
     """
     rows = np.arange(len(results))
     # Text first: it leaves few rows for the slower comparison of numbers.
@@ -53,7 +53,7 @@ def _equals(cells: NDArray[Any], value: Any) -> NDArray[np.bool_]:
 
 
 def group_names(results: pandas.DataFrame) -> list[str]:
-    """Return the groups: cross-entropy first, each method without SD-Dropout before with it."""
+    """Return the groups: cross-entropy first, and each method before its SD-Dropout version."""
     first = results.drop_duplicates("group")
     keys = {}
     for group, method, weight in zip(
@@ -73,7 +73,7 @@ def with_sd_dropout(results: pandas.DataFrame) -> dict[str, bool]:
 
 
 def baselines(results: pandas.DataFrame) -> dict[str, str]:
-    """Return for each group with SD-Dropout the one that differs only in not having it."""
+    """Return, for each group with SD-Dropout, the one that differs only in lacking it."""
     rows = results.drop_duplicates("group").to_dict("records")
     plain = {_recipe_key(row): row["group"] for row in rows if row["sd_dropout"] == 0}
     return {
@@ -84,7 +84,7 @@ def baselines(results: pandas.DataFrame) -> dict[str, str]:
 
 
 def _recipe_key(row: Mapping[Any, Any]) -> tuple[str, str]:
-    """Return method and setting; a table that was read from CSV has NaN for an empty setting."""
+    """Return method and setting; a table read from CSV has NaN for an empty setting."""
     setting = row.get("setting")
     return row["method"], setting if isinstance(setting, str) else ""
 
@@ -128,7 +128,7 @@ def known_first(names: Iterable[str], order: Iterable[str]) -> list[str]:
 
 
 def one_space(rows: pandas.DataFrame) -> pandas.DataFrame:
-    """Return the FGSM rows of each variant with its most common standardisation constants alone."""
+    """Return only each variant's FGSM rows with its most common standardisation constants."""
     import pandas
 
     if "constants" not in rows or rows.empty:

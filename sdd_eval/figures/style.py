@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 #: Width in inches of one and of two columns of a conference paper.
 SINGLE, DOUBLE = 3.3, 6.9
-#: The most inches that a figure of two columns, and of one, may be high.
+#: Maximum height in inches of a figure of two columns, and of one.
 PAGE, COLUMN = 8.6, 4.0
 
-#: Text, secondary text, lines behind the data, background; the report maps each to a dark colour.
+#: Text, secondary text, lines behind the data, background; reports map each to a dark colour.
 INK, MUTED, GRID, PAPER = "#1a1a1a", "#595959", "#d9d9d9", "#ffffff"
 #: Okabe and Ito (2008) without yellow and black, in the order of contrast.
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 #: Straight lines only: dots and circles make an SVG file several times as large.
 HATCHES = ("", "////", "----", "xxxx", "\\\\\\\\", "++++")
-#: The font of letters that another one lacks.
+#: The fallback font for letters that another one lacks.
 FALLBACK = "DejaVu Sans"
 #: The smallest text size of any figure, in points.
 SMALL = 7
@@ -89,9 +89,9 @@ def styles_of(results: pandas.DataFrame) -> dict[str, GroupStyle]:
 def group_styles(groups: list[str], sd_dropout: dict[str, bool]) -> dict[str, GroupStyle]:
     """Return a style per group, with solid lines if trained with SD-Dropout, else dashed.
 
-    No two of up to 36 groups share colour, marker and line style. If there are more groups than
-    colours, a method, with which a label begins, has one colour with and without SD-Dropout, if
-    groups stay distinct.
+    Among up to 36 groups, no two share colour, marker and line style. If there are more groups than
+    colours, a method (the beginning of a label) has the same colour with and without SD-Dropout,
+    provided that groups stay distinct.
     """
     styles = {}
     colours = _colours(groups, sd_dropout)
@@ -114,7 +114,7 @@ def _colours(groups: list[str], sd_dropout: dict[str, bool]) -> list[str]:
 
 @contextlib.contextmanager
 def house_style(style: Path | None = None, width: float | None = None) -> Iterator[None]:
-    """Set matplotlib's parameters to the house style and a user's style file on top of it.
+    """Set matplotlib's parameters to the house style, plus a user's style file.
 
     Inside another `house_style` only the width (in inches) changes, so that the outer style file
     stays active. Raise InputError if the style file does not exist or is invalid.
@@ -160,7 +160,7 @@ class Preset:
         }
 
 
-#: Column widths and fonts of conferences: STIX has the shapes of Times.
+#: Column widths and fonts of conferences; STIX has the letter shapes of Times.
 PRESETS = {
     "plain": Preset(SINGLE, DOUBLE, "DejaVu Sans", 8, SMALL),
     "cvpr": Preset(3.25, 6.875, "STIXGeneral", 9, 8),
@@ -179,7 +179,7 @@ def read_style(path: Path) -> dict[Any, Any]:
     """Return the parameters of a matplotlib style file, or of a preset.
 
     Raises:
-        InputError: it does not exist, or matplotlib would ignore or refuse one of its lines.
+        InputError: it does not exist, or matplotlib would ignore or reject one of its lines.
     """
     import matplotlib
 
@@ -207,7 +207,7 @@ def read_style(path: Path) -> dict[Any, Any]:
 
 
 class _Messages(logging.Handler):
-    """Keeps warnings: matplotlib only logs the lines of a style file that it ignores."""
+    """Collects warnings: matplotlib only logs the lines of a style file that it ignores."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

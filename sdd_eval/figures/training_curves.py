@@ -1,4 +1,4 @@
-"""What the gradient study records during training: the paper's assumptions, and gradients."""
+"""Curves of the gradient study during training: the paper's assumptions, and gradients."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 In eval mode a batch norm multiplies and adds per channel, which the preceding convolution or linear
 layer can do instead. That layer is found in a forward pass: the norm's input is its output, and
-nothing else uses it. So any network is folded as far as possible, pre-activation networks less far.
+nothing else uses it. This folds any network as far as possible, pre-activation networks less so.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 class Folding:
     """How many batch norms of a network are folded, and how much its outputs changed.
 
-    `difference` is the largest change on the images it was tested on; `note` says why nothing is
-    folded where something could have been.
+    `difference` is the largest change on the images it was tested on; `note` says why nothing was
+    folded although something could have been.
     """
 
     folded: int = 0
@@ -94,10 +94,10 @@ class _Tracer(TorchFunctionMode):
         """Record the output of a layer; the reference keeps its id unique."""
         self.calls[layer] += 1
         self.outputs[id(output)] = (layer, output)
-        self.uses[id(output)] = 0  # a former tensor with this id is gone
+        self.uses[id(output)] = 0  # an earlier tensor with this id no longer exists
 
     def enter_norm(self, norm: nn.Module, inputs: Any) -> None:
-        """Record the layer whose output a norm takes."""
+        """Record the layer whose output a norm receives."""
         self.calls[norm] += 1
         self.inside_norm = True
         self.uses[id(inputs[0])] += 1
@@ -106,7 +106,7 @@ class _Tracer(TorchFunctionMode):
             self.candidates.append((layer, norm, output))
 
     def leave_norm(self, *_: Any) -> None:
-        """Resume the counting of uses."""
+        """Resume counting uses."""
         self.inside_norm = False
 
     def pairs(self) -> Iterator[tuple[nn.Module, nn.Module]]:
@@ -118,7 +118,7 @@ class _Tracer(TorchFunctionMode):
 
 
 def _pairs(model: nn.Module, pixels: Tensor) -> list[tuple[nn.Module, nn.Module]]:
-    """Return the layers that can absorb the norm that follows, with the norm."""
+    """Return the layers that can absorb the following norm, each with its norm."""
     tracer = _Tracer()
     with ExitStack() as hooks:
         for module in model.modules():
@@ -149,7 +149,7 @@ def _absorb(layer: Any, norm: Any) -> None:
 
 
 def _replace(model: nn.Module, norm: Any) -> None:
-    """Replace a norm by what remains of it, everywhere in the model."""
+    """Replace a norm with what remains of it, everywhere in the model."""
     rest = nn.Identity() if type(norm) in NORMS else nn.Sequential(norm.drop, norm.act)
     for parent in model.modules():
         for name in [name for name, child in parent._modules.items() if child is norm]:

@@ -24,7 +24,7 @@ from sdd_eval.validation import FROM_1, LAYERS, SIDE, check_bound
 #: Bound of the number of classes.
 CLASSES = FROM_1.at_most(100_000, "the largest public sets of labels have 22,000")
 
-#: Bounds of constants of the standardisation; others exceed the range of float32 with the weights.
+#: Bounds of standardisation constants; with others, weights may exceed the range of float32.
 CONSTANTS = (1e-6, 1e6)
 
 #: Units of a hidden fully connected layer (the paper's Table 13).
@@ -34,7 +34,7 @@ HIDDEN_UNITS = 512
 def build(spec: ModelSpec, *, trust_code: bool = False) -> Network:
     """Return the network of a spec.
 
-    Of the spec's options, `hidden_layers` belongs to the classifier and the others to the builder.
+    The spec's option `hidden_layers` configures the classifier; all others go to the builder.
     A factory is called only with `trust_code`: its code comes with the checkpoint, not with this
     package. Raise InputError if the architecture is unknown or not trusted, does not accept the
     options or does not end with a linear layer, or the spec's constants are invalid.
@@ -50,7 +50,7 @@ def build(spec: ModelSpec, *, trust_code: bool = False) -> Network:
         return Network(spec, backbone, classifier(backbone.width, spec.classes, hidden_layers))
     except InputError:
         raise
-    except Exception as error:  # options of a wrong type, or too large for the memory
+    except Exception as error:  # options of a wrong type, or too large for memory
         cause = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"arch {spec.arch!r} and its options {options}: {cause}") from error
 
@@ -59,7 +59,7 @@ def _foreign(spec: ModelSpec, options: dict[str, Any], hidden_layers: int) -> Ne
     """Return a network of a library or factory, split before its last linear layer."""
     module = build_foreign(spec, options)
     shape = (2, spec.channels, spec.image_size, spec.image_size)
-    # A separate generator: the global random state belongs to the initialisation.
+    # A separate generator: the global random state is reserved for the initialisation.
     images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     last, head = split_classifier(module, spec.classes, images, spec.arch)
     width = last.in_features

@@ -39,7 +39,7 @@ def _option_a(depth: int) -> Callable[..., Stages]:
 
 
 def _option_b(depth: int) -> Callable[..., Stages]:
-    """Return a builder of the same networks with shortcuts of option B."""
+    """Return a builder of the same networks with option-B shortcuts."""
 
     def build(classes: int, channels: int, image_size: int) -> Stages:
         return models.build_resnet(channels, ((depth - 2) // 6,) * 3, _doubling(16, 3), "B")
@@ -56,7 +56,7 @@ def resnet18(classes: int, channels: int, image_size: int, width: int = 64) -> S
 def resnet18_maxpool(classes: int, channels: int, image_size: int, width: int = 64) -> Stages:
     """Return the ResNet-18 of BYOT for 224 pixels: a 3×3 stem of stride 1, then max-pooling.
 
-    So it is in the authors' code, whose other methods have a stem of 7×7 pixels and stride 2.
+    This follows the authors' code, whose other methods use a 7×7 stem of stride 2.
     """
     return models.build_resnet(
         channels, (2, 2, 2, 2), _doubling(width, 4), shortcut="B", max_pool=True
@@ -93,12 +93,12 @@ def resnet10_s2(classes: int, channels: int, image_size: int) -> Stages:
 
 
 def densenet_bc_100_12(classes: int, channels: int, image_size: int) -> Stages:
-    """Return a DenseNet-BC of 100 layers and growth 12: 0.8 M parameters."""
+    """Return a DenseNet-BC of 100 layers and growth rate 12: 0.8 M parameters."""
     return models.build_densenet(channels, (16, 16, 16), growth=12)
 
 
 def densenet121(classes: int, channels: int, image_size: int, newest: Newest = "last") -> Stages:
-    """Return the paper's DenseNet-121 for 32 pixels, growth 32, 3×3 stem: 7 M parameters."""
+    """Return the paper's DenseNet-121 for 32 pixels, growth rate 32, 3×3 stem: 7 M parameters."""
     return models.build_densenet(channels, (6, 12, 24, 16), growth=32, newest=newest)
 
 

@@ -1,6 +1,6 @@
 """DenseNet-BC for small images (Huang, Liu, van der Maaten, Weinberger, CVPR 2017).
 
-A 3×3 stem of stride 1 and no max-pooling. Initialised as PyTorch does.
+A 3×3 stem of stride 1 and no max-pooling, with PyTorch's default initialisation.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from sdd_eval.records import ModelSpec, decode
 ANCHOR = 8
 #: Aspect ratios of anchors, height / width.
 RATIOS = (0.5, 1.0, 2.0)
-#: Side of the image that a backbone's strides and channels are measured with.
+#: Side of the image with which a backbone's strides and channels are measured.
 PROBE_SIZE = 64
 
 
@@ -70,7 +70,7 @@ def detector_on(network: Network, spec: ModelSpec) -> FasterRCNN:
 def _freeze(backbone: nn.Module, layers: list[str], trainable: int) -> None:
     """Freeze all batch norms, and the weights of all but the last `trainable` stages.
 
-    With one more than there are stages the stem is trained too.
+    If `trainable` is one more than the number of stages, the stem is trained, too.
     """
     _freeze_norms(backbone)
     trained = layers[max(0, len(layers) - trainable) :]

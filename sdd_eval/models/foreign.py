@@ -1,6 +1,6 @@
 """Networks from elsewhere: `torchvision:NAME`, `timm:NAME`, and the user's own factories.
 
-Names of torchvision or timm run only their code that builds a network; options that would download
+A torchvision or timm name only runs library code that builds a network; options that would download
 or unpickle are refused. A factory runs arbitrary code, so `build` calls it only if it is trusted.
 """
 
@@ -40,7 +40,7 @@ REFUSED = (
     "weights_backbone",
 )
 
-#: Common names of factories' parameters for the fields of a spec.
+#: Common names of factory parameters, for each field of a spec.
 ARGUMENTS: Mapping[str, Sequence[str]] = {
     "classes": ("num_classes", "classes", "n_classes", "num_class", "nclass"),
     "channels": ("in_channels", "in_chans", "channels", "num_channels"),
@@ -48,7 +48,7 @@ ARGUMENTS: Mapping[str, Sequence[str]] = {
 }
 
 
-#: How Python says that a function does not accept an argument, or sets it itself.
+#: Python's messages that a function does not accept an argument, or already sets it.
 _NOT_ACCEPTED = re.compile(
     r"(?:unexpected keyword argument|multiple values for (?:keyword )?argument) '(\w+)'"
 )
@@ -109,7 +109,7 @@ def build_foreign(spec: ModelSpec, options: Mapping[str, Any]) -> nn.Module:
             raise InputError(f"option {option!r} of arch {spec.arch!r} reads weights; refused")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about how later versions initialise
+            warnings.simplefilter("ignore")  # about initialisation in later versions
             builders = {"torchvision": _from_torchvision, "timm": _from_timm}
             module = builders.get(source, _from_factory)(spec, name, dict(options))
     except InputError:
@@ -125,7 +125,7 @@ def build_foreign(spec: ModelSpec, options: Mapping[str, Any]) -> nn.Module:
 def _from_torchvision(spec: ModelSpec, name: str, options: dict[str, Any]) -> Any:
     import torchvision.models
 
-    get_model: Any = torchvision.models.get_model  # typed in some versions only
+    get_model: Any = torchvision.models.get_model  # typed only in some versions
     return get_model(name, weights=None, num_classes=spec.classes, **options)
 
 
@@ -133,14 +133,14 @@ def _from_timm(spec: ModelSpec, name: str, options: dict[str, Any]) -> Any:
     import timm
 
     shape = {"num_classes": spec.classes, "in_chans": spec.channels}
-    create_model: Any = timm.create_model  # typed in some versions only
+    create_model: Any = timm.create_model  # typed only in some versions
     return create_model(name, pretrained=False, **shape, **options)
 
 
 def _from_factory(spec: ModelSpec, name: str, options: dict[str, Any]) -> Any:
-    """Call a factory with those arguments for which it has parameters, under their common names.
+    """Call a factory with the arguments that it has parameters for, under their common names.
 
-    One with `**kwargs` gets all of them, less those that what it calls does not accept.
+    A factory with `**kwargs` gets all of them, except those that the code it calls rejects.
     """
     factory = _factory(spec.arch)
     parameters = inspect.signature(factory).parameters
@@ -179,7 +179,7 @@ def _failed_call(arch: str, arguments: Mapping[str, Any], error: BaseException) 
 
 
 def _factory(arch: str) -> Callable[..., Any]:
-    """Import a factory, which runs the user's code; it may import what is in its folder."""
+    """Import a factory, which runs the user's code; it may import modules in its folder."""
     source, _, name = arch.rpartition(":")
     path = source_file(arch).resolve() if source.endswith(".py") else None
     folder = str(path.parent if path else Path.cwd())
@@ -207,7 +207,7 @@ def _module_of(path: Path) -> ModuleType:
 
 
 def _known(library: str, name: str) -> None:
-    """Raise InputError if a library has no network of a name, or is not installed."""
+    """Raise InputError if a library has no network of this name, or is not installed."""
     try:
         package = importlib.import_module(f"{library}.models")
     except ImportError as error:

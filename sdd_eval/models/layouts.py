@@ -1,8 +1,8 @@
 """Matching of the tensors in public checkpoints with those of a network.
 
 Public checkpoints of one network differ in the names of its layers, and hold more than one network:
-an optimiser, averages of the weights, a loss. Names are translated in every known way below every
-prefix; the way with the fewest mismatches is used, and the remaining ones are reported.
+an optimiser, averages of the weights, a loss. Every known translation of names is tried below every
+prefix; the one with the fewest mismatches is used, and its mismatches are reported.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ NAMED_WITH_SHAPE = 5
 #: Parts of a prefix that mark an average of weights or a teacher, which is not the default.
 _AVERAGE = re.compile(r"(^|[._])(ema|swa|avg|averaged?|shadow|momentum|teacher)\d*([._]|$)")
 
-#: Modules beside a network's own that do not change its logits: losses, metrics, states of the
-#: training, and the branches of BYOT in public code.
+#: Modules besides a network's own that do not change its logits: losses, metrics, training states,
+#: and the branches of BYOT in public code.
 _NOT_THE_NETWORK = re.compile(
     r"(\w+_)?(criterion|loss|losses|metrics?|optimi[sz]ers?)(_\w+)?\..*"
     r"|n_averaged|(.*\.)?total_(ops|params)"
     r"|(bottleneck\d_\d|downsample\d_\d|middle_fc\d)\..*"
 )
 
-#: Names of the built-in networks in public code → ours, one after the other: torchvision and its
+#: Names of the built-in networks in public code → ours, applied in order: torchvision and its
 #: descendants, pytorch-cifar100 (conv2_x, residual_function), WideResNet-pytorch and
 #: densenet-pytorch (block1.layer.0), pytorch-classification (dense1.0), pytorch-cifar (trans1.bn;
 #: its DenseNets have `newest` "first"), efficient_densenet.
@@ -79,14 +79,14 @@ class Match:
     """Names in the network → names in the file."""
     problems: Mismatches
     key: str = ""
-    """What the names in the file begin with, such as "state_dict.module"."""
+    """Prefix of the names in the file, such as "state_dict.module"."""
     alternatives: tuple[str, ...] = ()
     """Further keys below which tensors fit the network, such as an average of weights."""
     left_out: tuple[str, ...] = ()
     """Parts of the file that are not used and fit nothing, such as "optimizer"."""
 
     def rank(self, tensors: Mapping[str, Tensor]) -> tuple[int, bool]:
-        """Return what the best match of a file has least of: mismatches, then averages."""
+        """Return the sort key of matches, smallest for the best: mismatches, then averages."""
         unfit = {name: len(shapes) for name, shapes in self.problems.items()}
         unfit["left over"] = len(tensors) - len({*self.names.values()})  # below other keys, too
         return sum(unfit.values()) if self.problems else 0, bool(_AVERAGE.search(self.key))
@@ -97,9 +97,9 @@ def match_weights(
 ) -> tuple[dict[str, Tensor], Match]:
     """Return a file's tensors under the network's names and in its types, and how they match.
 
-    With `key`, only the names that begin with it are considered; otherwise, of several networks
-    that fit, the first is taken that is not an average of weights. The batch counters of batch
-    norms, which old files lack and nothing reads, may be missing. Raise InputError if tensors are
+    With `key`, only the names that begin with it are considered; otherwise, if several networks
+    fit, the first that is not an average of weights is used. The batch counters of batch norms,
+    which old files lack and nothing reads, may be missing. Raise InputError if tensors are
     missing, unknown or of another shape (all are named, the first with shapes), not numbers of the
     network's kind, or not finite.
     """
@@ -130,7 +130,7 @@ def _below(tensors: Mapping[str, Tensor], key: str, where: str) -> dict[str, Ten
 
 
 def _unusable(tensor: Tensor, ours: Tensor, *, mask: bool) -> str:
-    """Return what prevents a tensor from taking the place of the network's; empty if nothing.
+    """Return why a tensor cannot replace the network's; empty if it can.
 
     Masks may hold −∞.
     """
@@ -164,7 +164,7 @@ def fitting_variants(spec: ModelSpec, tensors: Mapping[str, Tensor]) -> list[str
         try:
             with torch.device("meta"):  # only shapes are needed
                 network = build(replace(spec, arch=arch, options={}))
-        except Exception:  # a plugin may not accept such images, and raise anything
+        except Exception:  # a plugin may not accept such images and may raise anything
             continue
         needed = Counter(tensor.shape for tensor in network.state_dict().values() if tensor.ndim)
         if needed <= held and not _best_match(network, tensors).problems:
@@ -173,7 +173,7 @@ def fitting_variants(spec: ModelSpec, tensors: Mapping[str, Tensor]) -> list[str
 
 
 def _best_match(network: Network, tensors: Mapping[str, Tensor]) -> Match:
-    """Return the match with the fewest mismatches, and the keys of others without any."""
+    """Return the match with the fewest mismatches, and the keys of other perfect matches."""
     expected = network.state_dict()
     needed = sum(not name.endswith("num_batches_tracked") for name in expected)
     candidates = [
@@ -201,7 +201,7 @@ def _best_match(network: Network, tensors: Mapping[str, Tensor]) -> Match:
 
 
 def _without_extra(match: Match, prefixes: tuple[str, ...]) -> Match:
-    """Return a match that lacks nothing without what is left over below some prefixes."""
+    """Return a match that lacks nothing, ignoring what is left over below some prefixes."""
     if {*match.problems} == {"left over"}:
         extra = {k: v for k, v in match.problems["left over"].items() if not k.startswith(prefixes)}
         return replace(match, problems={"left over": extra} if extra else {})
@@ -227,11 +227,11 @@ def _prefixes(names: Iterable[str], needed: int) -> Iterator[str]:
 
 
 def _translations(network: Network) -> list[Callable[[str], str]]:
-    """Return the known ways from a name in a file to that in the network."""
+    """Return the known translations of names in a file to names in the network."""
     head = f"{network.head}."
 
     def inner(name: str) -> str:
-        """Return the name in the network as split into backbone and classifier."""
+        """Return the name in the network after its split into backbone and classifier."""
         if name.startswith(head):
             return "classifier." + name.removeprefix(head)
         return f"backbone.{name}"

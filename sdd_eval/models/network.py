@@ -70,7 +70,7 @@ class Network(nn.Module):
         return features
 
     def activations(self, pixels: Tensor) -> dict[str, Tensor]:
-        """Return the output of each stage of the backbone in order, the last as "features", too."""
+        """Return the output of each backbone stage in order, the last one also as "features"."""
         outputs = {}
         x = self.standardise(pixels)
         for name, stage in self.stages().items():
@@ -78,7 +78,7 @@ class Network(nn.Module):
         return {**outputs, FEATURES: x}
 
     def classify(self, activation: Tensor, stage: str = FEATURES) -> Tensor:
-        """Return logits (n, classes) from a stage's output through the following layers."""
+        """Return the logits (n, classes) that later layers compute from a stage's output."""
         names = [*self.stages(), FEATURES]
         for name in names[names.index(stage) + 1 : -1]:
             activation = self.stages()[name](activation)
@@ -88,8 +88,8 @@ class Network(nn.Module):
     def compile_activations(self) -> None:
         """Compile `activations` with torch.compile; names of stages and weights do not change.
 
-        Each batch size gets its own kernels, whichever came first, so that a resumed training uses
-        the same.
+        Each batch size gets its own kernels, whichever came first, so that a resumed run uses the
+        same ones.
         """
         object.__setattr__(self, "activations", torch.compile(self.activations, dynamic=False))
 
@@ -116,7 +116,7 @@ class Network(nn.Module):
 
 @contextlib.contextmanager
 def restored(*modules: nn.Module) -> Iterator[None]:
-    """Restore the modes of modules, and their buffers such as batch statistics, at the end."""
+    """On exit, restore the modes of modules and their buffers, such as batch statistics."""
     training = [module.training for module in modules]
     buffers = [(b, b.clone()) for module in modules for b in module.buffers()]
     try:
@@ -166,7 +166,7 @@ def logits_and_features(model: nn.Module, pixels: Tensor) -> tuple[Tensor, Tenso
 def logits_difference(logits: Tensor, others: Tensor) -> float:
     """Return the largest difference of logits (n, classes) from others, relative to their spread.
 
-    A common offset of all logits of an image, and its rounding in float32, do not count.
+    A common offset of all logits of an image, and its rounding in float32, are ignored.
     """
     if logits.shape != others.shape:
         return float("inf")
@@ -180,7 +180,7 @@ def logits_difference(logits: Tensor, others: Tensor) -> float:
 
 
 def last_linear(model: nn.Module) -> nn.Linear | None:
-    """Return the last linear layer: module `classifier` if the model has one, else of all."""
+    """Return the last linear layer of `classifier` if the model has such a module, else of all."""
     module = getattr(model, "classifier", model)
     layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
     return layers[-1] if layers else None

@@ -10,7 +10,7 @@ import msgspec
 
 from sdd_eval.provenance import Resizing
 
-#: Crop of files after resizing, as here; timm has others.
+#: Crop after resizing, as this package does it; timm has others.
 CENTRE = "center"
 
 
@@ -23,18 +23,18 @@ class Preprocessing:
     std: tuple[float, ...]
     image_size: int
     resized: Resizing
-    """How files become images of that size."""
+    """How image files are resized to that side."""
     crop: str = CENTRE
 
     def resizing(self, image_size: int) -> Resizing:
-        """Return how files become images of any side, in the proportion of the network's own."""
+        """Return the resizing of files to any side, in the same proportion as the network's own."""
         short_side = round(image_size * self.resized.short_side / self.image_size)
         return Resizing(short_side, self.resized.interpolation)
 
     def difference(self, image_size: int, files: bool = True) -> str:
-        """Return how images of a side here differ from the network's; empty if they do not.
+        """Return how images of a side differ from the network's own; empty if they do not.
 
-        Those of `files` are resized as the network's.
+        Images from `files` are resized like the network's.
         """
         differences = []
         if image_size != self.image_size:
@@ -49,7 +49,7 @@ class Preprocessing:
 def library_preprocessing(arch: str) -> Preprocessing | None:
     """Return the preprocessing of `torchvision:NAME` or `timm:NAME`, None of any other network.
 
-    It is that of timm's `pretrained_cfg`, or of the transforms of torchvision's default weights.
+    It comes from timm's `pretrained_cfg`, or the transforms of torchvision's default weights.
     """
     library, _, name = arch.partition(":")
     reader = {"timm": _of_timm, "torchvision": _of_torchvision}.get(library)

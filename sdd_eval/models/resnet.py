@@ -18,8 +18,8 @@ from sdd_eval.errors import unknown_name
 from sdd_eval.models.network import Stages, pre_activation_end
 
 #: Position of the zero channels of a shortcut of option A: after its input channels, as in the
-#: authors' successor code, or half before and half after, as in the most common public checkpoints
-#: of PyTorch. The weights have the same names and shapes, so a file does not show which.
+#: authors' successor code, or half before and half after, as in the most common public PyTorch
+#: checkpoints. The weights have the same names and shapes, so a file does not show which applies.
 Padding = Literal["end", "both"]
 
 
@@ -96,10 +96,10 @@ def build_resnet(
 ) -> Stages:
     """Return a backbone of stages `layer1` …, each but the first of stride 2.
 
-    `blocks` and `widths` are the number of blocks of each stage and the channels inside of them;
-    the stem has those of the first stage, and stride `stem_stride`; with `max_pool` a max-pooling
-    of 3×3 pixels and stride 2 follows. Raise InputError for an unknown `padding`, the position of
-    the zero channels of option A.
+    `blocks` and `widths` are the number of blocks of each stage and their inner channels; the stem
+    has as many channels as the first stage, and stride `stem_stride`; with `max_pool`, a 3×3
+    max-pooling of stride 2 follows. Raise InputError for an unknown `padding`, the position of the
+    zero channels of option A.
     """
     if padding not in get_args(Padding):
         raise unknown_name("padding", str(padding), get_args(Padding))
@@ -141,7 +141,7 @@ STEM = 16
 class WideBlock(nn.Module):
     """Batch norm, ReLU and 3×3 convolution, twice, added to the shortcut.
 
-    Where the number of channels changes, the 1×1 shortcut takes the activated input, too.
+    Where the number of channels changes, the 1×1 shortcut also takes the activated input.
     """
 
     def __init__(self, ins: int, outs: int, stride: int) -> None:

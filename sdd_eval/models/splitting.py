@@ -14,9 +14,10 @@ from sdd_eval.models.network import Stages, restored
 def as_stages(backbone: nn.Module, width: int, images: Tensor) -> nn.Module:
     """Return the backbone as `Stages` if it is the sequence of its children, else unchanged.
 
-    This holds for ResNets of torchvision and timm: their `layer1` … `layer4` become accessible by
-    name, and the names of weights do not change. Whether the children in sequence compute the same
-    features (n, width) is tested on standardised images (n, channels, side, side), in both modes.
+    This is the case for ResNets of torchvision and timm: their `layer1` … `layer4` become
+    accessible by name, and the names of weights do not change. Whether the children in sequence
+    compute the same features (n, width) is tested on standardised images (n, channels, side, side),
+    in both modes.
     """
     children = dict(backbone.named_children())
     if "layer1" not in children:
@@ -41,7 +42,7 @@ def _same_outputs(one: nn.Module, other: nn.Module, images: Tensor) -> bool:
 
 
 def _output(module: nn.Module, images: Tensor, training: bool) -> Tensor:
-    """Return a module's output in a mode, with fixed random numbers."""
+    """Return a module's output in train or eval mode, with fixed random numbers."""
     module.train(training)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
@@ -52,7 +53,7 @@ def _output(module: nn.Module, images: Tensor, training: bool) -> Tensor:
 def split_classifier(
     module: nn.Module, classes: int, images: Tensor, arch: str
 ) -> tuple[nn.Linear, str]:
-    """Return the classifier of a network, which remains without it, and the classifier's name.
+    """Remove the classifier from a network, and return it with its name.
 
     The classifier is the last `nn.Linear` that a forward pass calls. Whether both parts together
     compute the same logits (n, classes) is tested on a few standardised `images`. Raise InputError
@@ -98,9 +99,9 @@ def split_classifier(
 
 
 def _known_fault(module: nn.Module, images: Tensor, logits: Tensor, arch: str) -> str:
-    """Return a known reason why the last linear layer does not give the outputs, or nothing."""
+    """Return a known reason why the last linear layer does not give the outputs, or ""."""
     sums = bool(((logits.sum(dim=1) - 1).abs() < 1e-3).all())
-    positive = bool((logits > 0).all())  # values of a ReLU, which are 0, are none of a sigmoid
+    positive = bool((logits > 0).all())  # a sigmoid's values, not a ReLU's zeros
     if bool(((logits >= 0) & (logits <= 1)).all()) and (sums or positive):
         values, last = ("probabilities", "softmax") if sums else ("values of a sigmoid", "sigmoid")
         return (
@@ -141,7 +142,7 @@ def _trace_linear_layers(
 
 
 def _main_output(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> object:
-    """Return the first output; Inception returns auxiliary logits, too, in train mode."""
+    """Return the first output; in train mode, Inception also returns auxiliary logits."""
     return output[0] if isinstance(output, tuple) else output
 
 

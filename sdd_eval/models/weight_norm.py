@@ -1,4 +1,4 @@
-"""Weight normalisation in files: its names of before and since PyTorch 2.0, and its removal."""
+"""Weight normalisation in files: its names before and since PyTorch 2.0, and its removal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ORIGINAL = re.compile(r"parametrizations\.(\w+)\.original([01])$")
 
 
 def canonical(name: str) -> str:
-    """Return a tensor's name, that of a parametrisation as `torch.nn.utils.weight_norm` has it.
+    """Return a tensor's name, with parametrisations spelt as by `torch.nn.utils.weight_norm`.
 
     >>> canonical("fc.parametrizations.weight.original0"), canonical("fc.bias")
     ('fc.weight_g', 'fc.bias')
@@ -23,7 +23,7 @@ def canonical(name: str) -> str:
 
 
 def without_weight_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors with each pair of magnitude and direction replaced by the weight they make.
+    """Return tensors with each pair of magnitude and direction replaced by their weight.
 
     The magnitude has the size of the direction along the axes that it normalises, and 1 along the
     others; without axes it is that of the whole tensor.

@@ -32,7 +32,7 @@ _TENSORS = re.compile(
     r"|torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild\w+|torch\.nn\.parameter\.Parameter"
 )
 
-#: Types of the harmless objects that training checkpoints hold beside tensors; torch knows some.
+#: Types of harmless objects that training checkpoints hold besides tensors; torch knows some.
 _HARMLESS = re.compile(
     r"argparse\.Namespace|types\.SimpleNamespace|collections\.(Counter|defaultdict|deque)"
     r"|datetime\.\w+|pathlib(\._local)?\.\w+|decimal\.Decimal|fractions\.Fraction|uuid\.UUID"
@@ -53,7 +53,7 @@ SIGNATURES = {
     b"BZh": "it is packed by bzip2; unpack it first",
 }
 
-#: Number of containers within each other that are searched for tensors, and of all that are.
+#: Maximum nesting depth, and maximum number, of containers that are searched for tensors.
 DEPTH, CONTAINERS = 20, 100_000
 
 #: Highest protocol of pickles that torch reads without running code; that of `torch.save`.
@@ -61,7 +61,7 @@ PROTOCOL = 2
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return a file's tensors by name, with the keys of nested containers in front of it.
+    """Return a file's tensors by name, prefixed with the keys of nested containers.
 
     Raise InputError for a file that cannot be read, holds no tensors or would run code.
     """
@@ -85,7 +85,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file, those that are tied under each of their names."""
+    """Return the tensors of a file, tied ones under each of their names."""
     try:
         with safetensors.safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -103,7 +103,7 @@ def _unpickled(path: Path) -> Any:
     stand_ins: list[Any] = [_stand_in(name) for name in names]
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):
-            warnings.simplefilter("ignore")  # of a pickle's protocol, which is read or refused
+            warnings.simplefilter("ignore")  # about a pickle's protocol, which is read or refused
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file may raise anything
         forbidden = [name for name in names if not _HARMLESS.fullmatch(name)]
@@ -118,7 +118,7 @@ class _Inert(type):
     """The class of stand-ins; calling one that is not harmless is an error."""
 
     def __call__(cls, *arguments: Any) -> Any:
-        """Return an instance as unpickling makes it, whatever the arguments."""
+        """Return an instance as unpickling creates it, whatever the arguments."""
         if not _is_harmless(cls):
             raise InputError(f"a call of {cls.__qualname__}")
         new: Any = cls.__new__
@@ -126,12 +126,12 @@ class _Inert(type):
 
 
 class StandIn(metaclass=_Inert):
-    """Takes the place of a class or function in a pickle, which is neither imported nor called."""
+    """Replaces a class or function in a pickle, which is neither imported nor called."""
 
     def __new__(cls, *arguments: Any) -> Any:
-        """Return an inert object, that of a class that may be a mapping as an ordered dictionary.
+        """Return an inert object; for a class that may be a mapping, an ordered dictionary.
 
-        Of mappings torch fills only those, and it gives them the attributes of other objects, too.
+        It is the only mapping that torch fills, and torch also gives it other objects' attributes.
         """
         return super().__new__(cls) if _is_harmless(cls) else OrderedDict()
 
@@ -159,8 +159,8 @@ def _refusal(path: Path, forbidden: list[str]) -> str:
 def _cause(path: Path, error: Exception) -> str:
     """Return what a file seems to be, or else what is wrong with it.
 
-    Of torch's messages only those of its own readers are used: for a broken pickle it advises to
-    load the file with code execution.
+    Only the messages of torch's own readers are used: for a broken pickle, torch advises loading
+    the file with code execution.
     """
     with path.open("rb") as file:
         start = file.read(512)
@@ -183,7 +183,7 @@ def _cause(path: Path, error: Exception) -> str:
 
 def _named(content: Any, path: Path) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors in nested containers as "key.key.name"."""
-    containers: deque[tuple[str, Any, tuple[int, ...]]] = deque()  # with what holds them
+    containers: deque[tuple[str, Any, tuple[int, ...]]] = deque()  # each with its holders
     containers.append(("", content, (id(content),)))
     for _ in range(CONTAINERS):
         if not containers:
@@ -235,7 +235,7 @@ def _callables_of(path: Path) -> list[str]:
 
 def _callables(file: IO[bytes]) -> Iterator[tuple[str, str]]:
     """Yield module and name of the functions and classes in a pickle, which is not run."""
-    texts: list[str] = []  # those that were pushed on the stack
+    texts: list[str] = []  # those that were pushed onto the stack
     memo: list[str] = []
     for opcode, argument, _ in pickletools.genops(file):
         if opcode.name == "GLOBAL":
@@ -261,5 +261,5 @@ def _pickle_of(path: Path) -> IO[bytes]:
             return io.BytesIO(archive.read(inner[0]) if inner else b"")
     except InputError:
         raise
-    except Exception:  # no archive, or a damaged one, which may raise anything
+    except Exception:  # not an archive, or a damaged one, which may raise anything
         return path.open("rb")

@@ -1,4 +1,4 @@
-"""Batches of images with their objects: shuffled and randomly flipped ones of a training epoch.
+"""Batches of images with their objects, shuffled and randomly flipped in a training epoch.
 
 Order and flips depend only on (seed, epoch), not on the number of workers.
 """
@@ -70,7 +70,7 @@ class _Examples:
 class Loader:
     """Loads batches of a set onto a device with worker processes.
 
-    Iterating raises an InputError that names an image that cannot be read, or if a worker died.
+    Iterating raises InputError if an image, which it names, cannot be read, or a worker died.
     """
 
     data: DetectionSet
@@ -138,7 +138,7 @@ def objects_of(card: Card, name: str, root: Path) -> DetectionSet:
 def subject_of(
     detector: Any, channels: int, data: DetectionSet, request: Any, progress: Progress
 ) -> DetectionSubject:
-    """Return a detector with the images that it is evaluated on."""
+    """Return a detector with the images on which it is evaluated."""
     workers = default_workers(torch.get_num_threads())
     loader = Loader(data, channels, torch.device(request.device), workers)
     return DetectionSubject(

@@ -37,7 +37,7 @@ PROTOCOLS = {
 
 @dataclass(frozen=True)
 class DetectionSubject:
-    """A detector and the images to evaluate it on; `batches` loads those of given indices."""
+    """A detector and the images to evaluate it on; `batches` loads images by their indices."""
 
     detector: nn.Module
     data: DetectionSet
@@ -59,7 +59,7 @@ class Detection:
     name: ClassVar[str] = "detection"
     version: ClassVar[int] = 1
     headline: ClassVar[tuple[str, ...]] = ("map", "map50")
-    #: Why detectors have no paired test.
+    #: Why there is no paired test of detectors.
     untested: ClassVar[str] = (
         "mAP ranks the detections of all images together and is not a sum over images; with two or "
         "more seeds per side it is tested over seeds"
@@ -68,7 +68,7 @@ class Detection:
     def collect(self, subject: DetectionSubject) -> dict[str, NDArray[np.generic]]:
         """Return detections and annotated objects as the arrays of `average_precision`.
 
-        Boxes are (left, top, width, height) in pixels of the original image, labels count from 0.
+        Boxes are (left, top, width, height) in pixels of the original image; labels count from 0.
         """
         import torch
 
@@ -91,7 +91,7 @@ class Detection:
         }
 
     def score(self, arrays: Arrays) -> list[Measurement]:
-        """Return the average precisions; raise InputError as `average_precision`."""
+        """Return the average precisions; raise InputError as `average_precision` does."""
         return [
             Measurement(name, value, "fraction", {}, Protocol({"definition": PROTOCOLS[name]}))
             for name, value in average_precision(arrays).items()
@@ -130,7 +130,7 @@ def require_pycocotools() -> None:
 
 
 def average_precision(arrays: Arrays) -> dict[str, float]:
-    """Return COCO's average precisions by name, without those of sizes that no object has.
+    """Return COCO's average precisions by name, except for sizes that no object has.
 
     Args:
         arrays: for each detection `image`, `box` (left, top, width, height), `label` and `score`;

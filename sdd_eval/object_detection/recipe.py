@@ -34,7 +34,7 @@ from sdd_eval.validation import (
 SCHEDULES = {"half": 7, "full": 12}
 #: The default learning rate, for this many images per step.
 REFERENCE_BATCH, REFERENCE_LR = 16, 0.02
-#: Default batch size of an evaluation, of whole photographs.
+#: Default batch size of an evaluation on whole photographs.
 EVALUATION_BATCH_SIZE = 8
 
 _BOUNDS = {
@@ -61,7 +61,7 @@ class DetectorRecipe:
     torchvision's `references/detection`: SGD with learning rate .02 for 16 images per step,
     momentum .9, weight decay 1e-4, a linear warm-up in the first epoch, random flips. Detectron's
     1× schedule is about 12 epochs with the learning rate divided by 10 after 8 and 11 of them;
-    shorter ones are in proportion.
+    shorter schedules are scaled in proportion.
     """
 
     task: ClassVar[Task] = OBJECT_DETECTION

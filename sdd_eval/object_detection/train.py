@@ -55,7 +55,7 @@ def train_detector(
 ) -> Card:
     """Fine-tune a detector into `folder/NAME`, or resume it, and return its card.
 
-    A finished detector is not trained again. On a CPU an interrupted training ends in exactly the
+    A finished detector is not trained again. On a CPU, an interrupted run ends with exactly the
     weights of an uninterrupted one. Arguments that are not listed are those of `training.train`.
 
     Args:

@@ -16,7 +16,7 @@ Axes = Mapping[str, tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class CellQuery:
-    """The checkpoints and rows that a cell can be compared with.
+    """The checkpoints and rows with which a cell can be compared.
 
     `recipe` identifies the cell's checkpoints and `protocol` is how the paper trains them.
     `metrics[0]` is the paper's metric; the others are related ones that are never comparable.
@@ -37,7 +37,7 @@ EVALUATORS = {
     **dict.fromkeys(("map", "map50"), "detection"),
     **dict.fromkeys(("p_assumption_1", "assumption_2_r", "assumption_2_r1"), "history"),
 }
-#: The same mean over corrupted images that are not those of the CIFAR-100-C archive.
+#: The same mean, over corrupted images other than those of the CIFAR-100-C archive.
 RELATED_METRICS = {
     "mca": ("mca_15_synthetic_frost", "mca_15_photographed_frost", "mca_15_unknown_frost"),
 }
@@ -53,7 +53,7 @@ _AXES: Mapping[str, Axes] = {
 }
 #: Data sets of 224 × 224 pixels, on which the paper trains torchvision's networks.
 LARGE_IMAGES = frozenset({"cub200", "stanford_dogs", "imagenet"})
-#: The network of BYOT's ResNet-18 on such images, which has another stem in the authors' code.
+#: The network of BYOT's ResNet-18 on such images; it has another stem in the authors' code.
 BYOT_NETWORK = "resnet18_maxpool"
 _LARGE_IMAGE_PROTOCOL = {
     "batch_size": (32,),
@@ -84,7 +84,7 @@ _DETECTOR: Mapping[str, tuple[Any, ...]] = {
     **{"min_size": (800,), "max_size": (1333,)},
     **{"trainable_layers": (3,), "channels": (256,), "regions": (512,)},
 }
-#: Fields of a backbone's recipe in which it may differ and still be the paper's.
+#: Fields of a backbone's recipe that may differ without it ceasing to be the paper's.
 _BACKBONE_CHOICES: Mapping[str, tuple[Any, ...]] = {
     **{"dataset": ("imagenet",), "precision": ("float32", "bf16")},
     **dict.fromkeys(("channels_last", "compile", "deterministic"), (False, True)),
@@ -107,7 +107,7 @@ def query_for(number: PaperNumber) -> CellQuery:
 
 
 def matches_recipe(query: CellQuery, recipe: Mapping[str, Any]) -> bool:
-    """Return whether a checkpoint with this recipe belongs to the cell, whatever its protocol."""
+    """Return whether a checkpoint with this recipe belongs to the cell, ignoring its protocol."""
     with_sd_dropout = query.protocol["sd_dropout"] != (0.0,)
     if bool(recipe.get("sd_dropout")) != with_sd_dropout:
         return False
@@ -120,7 +120,7 @@ def matches_recipe(query: CellQuery, recipe: Mapping[str, Any]) -> bool:
 
 
 def _matches(expected: Any, value: Any) -> bool:
-    """Return whether a field has the expected value; of a mapping, the keys that are expected."""
+    """Return whether a field has the expected value; mappings may have additional keys."""
     if isinstance(expected, Mapping):
         return expected.items() <= dict(value or {}).items()
     return bool(expected == value)
@@ -166,7 +166,7 @@ def _protocol(number: PaperNumber, training_set: str, task: Task) -> dict[str, t
 
 
 def _detector_protocol() -> dict[str, tuple[Any, ...]]:
-    """Return how the paper trains a detector, and its backbone before."""
+    """Return how the paper trains a detector, and before that its backbone."""
     defaults = {name: (value,) for name, value in encode(Recipe()).items()}
     backbone = {**defaults, **_PROTOCOLS["imagenet"], **_BACKBONE_CHOICES}
     return {**_DETECTOR, **{f"{_BACKBONE}{name}": value for name, value in backbone.items()}}

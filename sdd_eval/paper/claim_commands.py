@@ -1,4 +1,4 @@
-"""The command that measures a claim which was not tested."""
+"""The command that measures a claim that was not tested."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from sdd_eval import studies
 from sdd_eval.paper.claims import Claim
 from sdd_eval.paper.sides import StudySides, side_pairs, study_sides
 
-#: The ending of the name of a small study.
+#: The suffix of the name of a small study.
 _SMALL = "-small"
 
 
 def with_commands(claims: Sequence[Claim], names: Sequence[str]) -> list[Claim]:
     """Return the claims, each with the command of the first of these studies that measures it.
 
-    `names` are those of folders of reports. Claims that no built-in study among them measures keep
-    the command of a study at full size.
+    `names` are the names of report folders. Claims that no built-in study among them measures keep
+    the command of a full-size study.
     """
     commanded = list(claims)
     for name in reversed(names):
@@ -34,7 +34,7 @@ def with_commands(claims: Sequence[Claim], names: Sequence[str]) -> list[Claim]:
 
 
 def _built_in(name: str) -> Iterator[tuple[str, studies.Study]]:
-    """Yield the command and the content of the built-in study of a name, if there is one."""
+    """Yield the command and the content of the built-in study with this name, if any."""
     for file in studies.builtin_names():
         if file.replace("/", "-") == name.removesuffix(_SMALL):
             command = f"sdd-eval batch {file}{' --small' if name.endswith(_SMALL) else ''}"

@@ -47,12 +47,13 @@ def corruption_differences(
 ) -> list[dict[str, Difference]]:
     """Compare groups of networks with a base on every corruption that both were measured on.
 
-    Return for each group the difference of the mean accuracy over the severities, other minus base,
-    by corruption. An image is resampled with all its severities and for all networks at once. With
-    at least two networks in each group the interval is over new seeds and new images and the test
-    is Welch's over seeds; else both are over new images, by bootstrap and paired permutations.
-    P-values are adjusted over all groups and corruptions; p is NaN without a test. Raise InputError
-    if a group is empty, or the networks have no corruption or other images.
+    Return, for each group, the difference of the mean accuracy over the severities (other minus
+    base) by corruption. An image is resampled with all its severities and for all networks at once.
+    With at least two networks in each group, the interval is over new seeds and new images, and the
+    test is Welch's over seeds; otherwise both are over new images, by bootstrap and paired
+    permutations. P-values are adjusted over all groups and corruptions; p is NaN without a test.
+    Raise InputError if a group is empty, or the networks have no corruption in common or different
+    images.
     """
     first, *groups = [list(map(_accuracies, group)) for group in (base, *others)]
     names = [_shared_corruptions(first, group) for group in groups]
@@ -110,7 +111,7 @@ def corruption_rows(
 ) -> Iterator[Row]:
     """Return a row per corruption and group of a results table, compared with plain cross-entropy.
 
-    The table is of one test set and architecture; `arrays` are those of each run, `plain` the
+    The table is for one test set and architecture; `arrays` are those of each run, `plain` the
     checkpoints of cross-entropy alone.
     """
     rows = results[(results["evaluator"] == "corruption") & (results["note"] == "")]
@@ -231,7 +232,7 @@ def _corruption_cells(row: Row) -> dict[str, str]:
 
 
 def won_and_lost(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield a line per group with its numbers of corruptions won and lost, and of networks."""
+    """Yield a line per group: numbers of corruptions won and lost, and of networks."""
     for group in dict.fromkeys(row["method"] for row in rows):
         members = [row for row in rows if row["method"] == group]
         won, lost = (sum(row["result"] == word for row in members) for word in ("won", "lost"))

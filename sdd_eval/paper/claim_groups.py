@@ -1,4 +1,4 @@
-"""The verdicts in few words: one row for each group of claims, as a table in Markdown."""
+"""Short verdicts: one row for each group of claims, as a Markdown table."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ HEAD = ("claim", "printed", "measured here: base → other; difference (95 %)", 
 
 @dataclass(frozen=True)
 class GroupRow:
-    """A group of claims as text; several tested claims have the numbers of the first one.
+    """A group of claims as text; if several were tested, the numbers are those of the first.
 
     Attributes:
         name: what the claims say, and how many of them were tested if several were.
-        printed, measured: the paper's numbers; those measured here, with difference and interval.
+        printed, measured: the paper's numbers; the measured ones, with difference and interval.
         verdict: the verdict, or how many claims have each.
-        reason: what the verdicts rest on, and which baselines and checks were not measured.
+        reason: the basis of the verdicts, and which baselines and checks were not measured.
     """
 
     name: str
@@ -46,7 +46,7 @@ class GroupRow:
 
 
 def group_rows(decided: Sequence[Judgement]) -> tuple[list[GroupRow], list[str]]:
-    """Return a row for each group of which a claim was tested, and the names of the others."""
+    """Return a row for each group with a tested claim, and the names of the other groups."""
     groups: dict[str, list[Judgement]] = {}
     for one in decided:
         groups.setdefault(one.claim.group, []).append(one)
@@ -56,7 +56,7 @@ def group_rows(decided: Sequence[Judgement]) -> tuple[list[GroupRow], list[str]]
 
 
 def groups_markdown(decided: Sequence[Judgement]) -> str:
-    """Return the groups as a table in Markdown, with a line for those that were not tested."""
+    """Return the groups as a Markdown table, with a line for those that were not tested."""
     rows, untested = group_rows(decided)
     lines = [HEAD, ("---",) * len(HEAD)]
     for row in rows:
@@ -72,7 +72,7 @@ def groups_markdown(decided: Sequence[Judgement]) -> str:
 
 
 def _row(tested: Sequence[Judgement], claims: int) -> GroupRow:
-    """Return the row of a group of so many claims."""
+    """Return the row of a group of `claims` claims."""
     first, several = tested[0], len(tested) > 1
     variant, printed = first.claim.variant, printed_text(first.claim)
     number_of = f"{len(tested)}" if len(tested) == claims else f"{len(tested)} of {claims}"
@@ -103,7 +103,7 @@ def _measured(judgement: Judgement) -> str:
 
 
 def _reasons(tested: Sequence[Judgement]) -> Iterator[str]:
-    """Yield how many seeds would decide, where differences are gone, and what was not checked."""
+    """Yield how many seeds would decide, where differences vanish, and what was not checked."""
     if any(one.evidence and one.evidence.scale == "small" for one in tested):
         yield "of a small study, which says nothing about the method"
     seeds = {seeds_text(one) for one in tested if one.verdict == "not shown"}
@@ -118,5 +118,5 @@ def _reasons(tested: Sequence[Judgement]) -> Iterator[str]:
 
 
 def _of(title: str, many: int, of: int) -> str:
-    """Return a title, with the number of claims that have it if others do not."""
+    """Return a title, with the number of claims that it applies to if not to all."""
     return title if many == of else f"{title} ({many} of {of})"

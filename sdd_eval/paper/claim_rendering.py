@@ -38,7 +38,7 @@ KINDS: Mapping[Verdict, str] = {
 
 @dataclass(frozen=True)
 class Measured:
-    """What a study measured for a claim, as text."""
+    """A study's measurements for a claim, as text."""
 
     study: str
     setting: str
@@ -56,7 +56,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class ClaimRow:
-    """A claim and what its studies measured, as text; `verdict` is the decisive one."""
+    """A claim and its studies' measurements, as text; `verdict` is the decisive one."""
 
     claim: Claim
     printed: str
@@ -67,7 +67,7 @@ class ClaimRow:
 
 
 def claim_rows(judged: Sequence[Judgement], decisive: Sequence[Judgement]) -> list[ClaimRow]:
-    """Return a row per claim, whose deciding study is first."""
+    """Return a row per claim, with its deciding study first."""
     rows = []
     for one in decisive:
         of_claim = [each for each in judged if each.claim.id == one.claim.id and each.evidence]
@@ -91,7 +91,7 @@ def printed_text(claim: Claim) -> str:
 
 
 def reason(judgement: Judgement) -> str:
-    """Return why a verdict is what it is, in words; empty if the numbers say so themselves."""
+    """Return the reason for a verdict in words; empty if the numbers speak for themselves."""
     evidence = judgement.evidence
     if evidence is None:
         return f"run {judgement.claim.command}"
@@ -107,7 +107,7 @@ def reason(judgement: Judgement) -> str:
 
 
 def gone_titles(judgement: Judgement) -> dict[str, str]:
-    """Return the difference in each baseline and check of which the claim does not hold."""
+    """Return the difference in each baseline and check for which the claim does not hold."""
     found = {}
     for name in judgement.gone:
         assert judgement.evidence is not None
@@ -118,7 +118,7 @@ def gone_titles(judgement: Judgement) -> dict[str, str]:
 
 
 def unchecked_titles(judgement: Judgement) -> list[str]:
-    """Return the baselines and checks that were not measured with three seeds a side."""
+    """Return the baselines and checks that were not measured with three seeds per side."""
     checks = judgement.claim.checks
     return [_title("check" if name in checks else "baseline", name) for name in judgement.missing]
 
@@ -168,7 +168,7 @@ def _measured(judgement: Judgement) -> Measured:
 
 
 def _seeds(contrast: Contrast) -> str:
-    """Return the number of networks of each side, once if they are equal.
+    """Return the number of networks of each side, only once if they are equal.
 
     >>> from sdd_eval.paper.evidence import Side
     >>> one, two = Side("", ("a",), (1.0,)), Side("", ("b", "c"), (1.0, 2.0))
@@ -209,7 +209,7 @@ def claims_frame(judged: Sequence[Judgement]) -> pandas.DataFrame:
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record without its nested values, whose names are joined by ";"."""
+    """Return a record without nested values, whose names are joined by ";"."""
     kept = {name: value for name, value in record.items() if name != "contrasts"}
     return {n: "; ".join(v) if isinstance(v, list) else v for n, v in kept.items()}
 
@@ -248,7 +248,7 @@ def judgement_record(judgement: Judgement) -> dict[str, Any]:
 
 
 def _contrast_record(contrast: Contrast | None) -> dict[str, Any]:
-    """Return what was measured of both sides, with the difference; None where it was not."""
+    """Return the measurements of both sides and their difference; None where missing."""
     if contrast is None:
         return dict.fromkeys(_CONTRAST)
     change = contrast.difference

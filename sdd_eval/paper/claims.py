@@ -1,6 +1,6 @@
-"""The paper's claims, each as one test: the numbers and sides it compares, and its direction.
+"""The paper's claims, each as one test: which numbers and sides it compares, in which direction.
 
-`claims.toml` holds them; this module reads it.
+They are stored in `claims.toml`, which this module reads.
 """
 
 from __future__ import annotations
@@ -75,15 +75,15 @@ class Claim:
 
     Attributes:
         id, section, group, sentence, where, refuted_by: what it says, in our words.
-        variant: in what it differs from others of its group.
+        variant: how it differs from others in its group.
         data, network, epochs: the test set, the paper's network, and the epochs of its training.
         detector: whether the networks are detectors, whose backbones the sides describe.
         number, against: the number of `other`, and of `base` if that is another one.
         threshold: a constant instead of the base.
         when: the moment of training at which gradients are measured.
         pair: the two sides.
-        baselines: further pairs of sides of which the claim must hold, by name.
-        checks: further numbers of the same sides, by name; a check fails if the claim holds of none
+        baselines: further pairs of sides for which the claim must hold, by name.
+        checks: further numbers of the same sides, by name; a check fails if the claim holds in none
             of its numbers.
         printed: where the paper's own numbers are; None if it prints none.
         details: the table of details that belongs to it: corruptions, variance or cost.
@@ -121,7 +121,7 @@ class Claim:
 
     @functools.cached_property
     def paper_values(self) -> tuple[PaperNumber | None, PaperNumber | None]:
-        """What the paper printed for base and other; None where it printed nothing."""
+        """The values that the paper printed for base and other; None where it printed nothing."""
         if self.printed is None:
             return None, None
         base = None
@@ -174,7 +174,7 @@ def _combinations(table: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _title(value: Any) -> str:
-    """Return a value as people write it within a sentence.
+    """Format a value for use within a sentence.
 
     >>> [_title(value) for value in ("cs_kd", "forward", "auroc", "resnet34", 0.5)]
     ['CS-KD', 'forward', 'AUROC', 'ResNet-34', '0.5']

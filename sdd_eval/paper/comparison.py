@@ -1,4 +1,4 @@
-"""Measured numbers compared with the paper's, cell by cell: reproduced, or why not comparable."""
+"""Measured numbers compared with the paper's by cell: reproduced, or why not comparable."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: The first axis column of a results table.
 FIRST_AXIS = "corruption"
-#: The fewest networks that give an estimate of the noise between seeds.
+#: Minimum number of networks for an estimate of the noise between seeds.
 SEEDS = 3
 
 Verdict = Literal["reproduced", "not reproduced", "too few seeds", "not comparable", "not measured"]
@@ -35,9 +35,9 @@ Row = Mapping[str, Any]
 Axes = tuple[tuple[str, Any], ...]
 RowsByMetric = Mapping[tuple[str, str], Mapping[Axes, Sequence[Row]]]
 
-#: Columns in which the networks of one mean agree.
+#: Columns whose values the networks of one mean share.
 _CONDITIONS = ("metric", "dataset", "n", "limited", "data", "at")
-#: Recipe fields that are no deviation: the query checks them, or they do not change the numbers.
+#: Recipe fields that never deviate: the query checks them, or they do not change the numbers.
 _IGNORED_FIELDS = frozenset(
     {
         *("seed", "precision", "channels_last", "compile", "deterministic"),
@@ -49,7 +49,7 @@ _IGNORED_FIELDS = frozenset(
 
 @dataclass(frozen=True)
 class Substitutes:
-    """What a reduced study uses in place of the paper's data sets, networks and recipes.
+    """Substitutes that a reduced study uses for the paper's data sets, networks and recipes.
 
     `names` maps the paper's data sets and networks to their substitutes, `recipes` a checkpoint's
     name to the recipes that it substitutes.
@@ -63,9 +63,8 @@ class Substitutes:
 class PaperComparison:
     """A printed number and its measurement, as fractions where the paper has percent.
 
-    `low` and `high` are the prediction interval of the paper's mean, `reasons` those against
-    comparing. `metric` is the metric that was measured, which on regenerated images is not the
-    paper's.
+    `low` and `high` are the prediction interval of the paper's mean, `reasons` the reasons against
+    a comparison. `metric` is the measured metric, which on regenerated images is not the paper's.
     """
 
     number: PaperNumber
@@ -89,12 +88,12 @@ def compare_with_paper(
     substitutes: Substitutes | None = None,
     numbers: Iterable[PaperNumber] | None = None,
 ) -> tuple[PaperComparison, ...]:
-    """Compare the paper's numbers, in its order, with the means over seeds that correspond to them.
+    """Compare the paper's numbers, in its order, with the corresponding means over seeds.
 
     If several recipes match a cell, the one with the fewest deviations from the paper's protocol
     is used, then the one with the most seeds. Rows of the results table with a note are ignored;
-    `recipes` has the recipe of each run's checkpoint, None if it was imported. `numbers` are those
-    to compare, all by default.
+    `recipes` has the recipe of each run's checkpoint, None if it was imported. `numbers` are the
+    numbers to compare, by default all.
     """
     substitutes = substitutes or Substitutes({}, {})
     queries = [query_for(number) for number in paper_numbers()]
@@ -105,7 +104,7 @@ def compare_with_paper(
 
 
 def rows_by_metric(results: pandas.DataFrame, known: Container[tuple[str, str]]) -> RowsByMetric:
-    """Return the usable rows of known evaluators and metrics by these, then by their axes."""
+    """Return usable rows, by their (known) evaluator and metric, then by their axes."""
     columns = [str(name) for name in results.columns]
     axes = columns[columns.index(FIRST_AXIS) :]
     pairs = zip(results["evaluator"], results["metric"], strict=True)
@@ -150,7 +149,7 @@ def _compare(
 
 
 def _matches(query: CellQuery, row: Row, recipe: Recipe, substitutes: Substitutes) -> bool:
-    """Return whether a row is of the cell's checkpoints, on the cell's test set."""
+    """Return whether a row belongs to the cell's checkpoints and test set."""
     training_set = query.recipe["dataset"]
     if row["test_set"] != substitutes.names.get(training_set, training_set):
         return False
@@ -166,7 +165,7 @@ def _accepts(accepted: Mapping[str, Sequence[Any]], at: Row) -> bool:
 def _candidate(
     query: CellQuery, rows: Sequence[Row], recipes: Mapping[str, Recipe | None]
 ) -> tuple[list[Row], tuple[str, ...]]:
-    """Return the rows of a group, one a seed, and their deviations from the paper's protocol."""
+    """Return a group's rows, one per seed, and their deviations from the paper's protocol."""
     by_seed = {row["seed"]: row for row in rows}
     seeds = [by_seed[seed] for seed in sorted(by_seed)]
     recipe = recipes[seeds[0]["run"]] or {}
@@ -176,9 +175,9 @@ def _candidate(
 def _assess(number: PaperNumber, seeds: Sequence[Row], reasons: tuple[str, ...]) -> PaperComparison:
     """Assess whether the paper's mean could be one more mean of the measured networks.
 
-    The printed mean, give or take its rounding, must lie in the 95 % prediction interval of the
-    mean of as many further networks as the paper has. Any deviation from the paper's protocol among
-    `reasons` rules the comparison out.
+    Up to rounding, the printed mean must lie in the 95 % prediction interval of the mean of as many
+    further networks as the paper has. Any deviation from the paper's protocol among `reasons` rules
+    out the comparison.
     """
     verdict: Verdict
     measured = summarize_seeds(row["value"] for row in seeds)
@@ -203,7 +202,7 @@ def deviations(query: CellQuery, recipe: Recipe, rows: Iterable[Row]) -> tuple[s
 
 
 def _recipe_deviations(query: CellQuery, recipe: Recipe) -> list[str]:
-    """Describe recipe fields that are neither accepted nor ignored."""
+    """Describe recipe fields whose values are neither accepted nor ignored."""
     defaults = records.encode(records.Recipe())
     reasons = [
         f"{name.replace('_', ' ')} {recipe[name]}, not {accepted}"

@@ -1,8 +1,8 @@
 """The calibration error of two sides at equal mean confidence.
 
-A network that is less sure has a lower calibration error wherever the other one is too sure. To see
-whether there is more to a lower error than that, each base network's logits are divided by the
-temperature at which its mean confidence is that of the other side.
+A less confident network has a lower calibration error wherever the other one is overconfident. To
+see whether a lower error has other causes, too, each base network's logits are divided by the
+temperature at which its mean confidence equals that of the other side.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sdd_eval.metrics.temperature import MAX_TEMPERATURE, MIN_TEMPERATURE
 
 
 def temperature_of_confidence(logits: Any, labels: Any, confidence: float) -> float:
-    """Return the temperature of a mean confidence, within [0.05, 20].
+    """Return the temperature, within [0.05, 20], that yields a mean confidence.
 
     Logits are (images, classes), labels (images,). The mean confidence falls with the temperature.
 

@@ -1,4 +1,4 @@
-"""What studies measured for each claim: the numbers of both sides, seed by seed."""
+"""The evidence of studies for each claim: the numbers of both sides, seed by seed."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from sdd_eval.training.analysis.cost import Cost
 
 Kind = Literal["claim", "baseline", "check"]
-#: Columns in which the rows of both sides agree.
+#: Columns whose values the rows of both sides share.
 _CONDITIONS = ("dataset", "n", "limited", "data", "protocol_id", "fingerprint")
 
 
 @dataclass(frozen=True)
 class Side:
-    """The values of a number, one a network, and the networks' names and common label."""
+    """The values of a number, one per network, and the networks' names and common label."""
 
     label: str
     checkpoints: tuple[str, ...]
@@ -40,7 +40,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A number of both sides."""
+    """The values of a number on both sides."""
 
     kind: Kind
     name: str
@@ -50,7 +50,7 @@ class Contrast:
 
     @cached_property
     def samples(self) -> tuple[Sequence[float], Sequence[float]]:
-        """The two samples that are compared: of the same networks, zeros and the differences."""
+        """The two compared samples; for the same networks, zeros and the differences."""
         base, other = self.base, self.other
         if not base.checkpoints or base.checkpoints != other.checkpoints:
             return base.values, other.values
@@ -61,8 +61,8 @@ class Contrast:
     def difference(self) -> Difference:
         """Welch's difference of the means over seeds, other minus base.
 
-        A constant sample has a variance of 0, which makes it the one-sample t test: of a claim
-        about a constant, and, as a paired test, of two numbers of the same networks.
+        A constant sample has variance 0, which yields the one-sample t test: for a claim about a
+        constant and, as a paired test, for two numbers of the same networks.
         """
         return difference(*self.samples)
 
@@ -74,7 +74,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one study measured for one claim.
+    """The evidence of one study for one claim.
 
     Attributes:
         claim: the claim's id.
@@ -116,10 +116,10 @@ def collect_evidence(
 ) -> list[Evidence]:
     """Return the evidence for each claim in each study that measured both of its sides.
 
-    `results` is the table of `results.csv`; `arrays`, by its column `run`, are needed for the
-    error at equal mean confidence only. Of several groups of checkpoints that fit a side, the
-    pair with the most seeds is taken. Both sides are measured on the same images by the same
-    protocol, and their recipes differ in nothing that the claim does not name.
+    `results` is the table of `results.csv`; `arrays`, by its column `run`, are only needed for the
+    error at equal mean confidence. If several groups of checkpoints fit a side, the pair with the
+    most seeds is used. Both sides are measured on the same images by the same protocol, and their
+    recipes differ only in what the claim names.
     """
     numbers = [number for claim in claims for number in _numbers(claim)]
     known = {(number.evaluator, metric) for number in numbers for metric in number.metrics}
@@ -139,7 +139,7 @@ def _numbers(claim: Claim) -> Iterator[Number]:
 
 
 def _evidence(claim: Claim, study: _Study) -> Evidence | None:
-    """Return what a study measured for a claim; None if a side is missing."""
+    """Return a study's evidence for a claim; None if a side is missing."""
     best = _best_contrast(claim, claim.pair, claim.number, "claim", "", study)
     if best is None:
         return None
@@ -208,10 +208,10 @@ def _side(rows: Sequence[Row], values: Iterable[float] | None = None) -> Side:
 def _rows_of_sides(
     claim: Claim, number: Number, base: Group | None, other: Group, study: _Study
 ) -> tuple[list[Row], list[Row]] | None:
-    """Return the rows of both sides, one a seed, under their best common conditions.
+    """Return the rows of both sides, one per seed, under their best common conditions.
 
-    Of the accepted metrics and axes the first that both sides have are taken, of several conditions
-    those with the most seeds.
+    Among the accepted metrics and axes, the first that both sides have are used; among several
+    conditions, those with the most seeds.
     """
     against = claim.against if number is claim.number and claim.against else number
     of_other = _rows_by_conditions(claim, number, other, study)
@@ -301,7 +301,7 @@ COLUMNS = (
 
 
 def evidence_frame(evidence: Sequence[Evidence]) -> pandas.DataFrame:
-    """Return the evidence as a table, one row a value."""
+    """Return the evidence as a table, one row per value."""
     import pandas
 
     rows = [
@@ -322,10 +322,10 @@ def evidence_frame(evidence: Sequence[Evidence]) -> pandas.DataFrame:
 def with_earlier(
     claims: Sequence[Claim], evidence: Sequence[Evidence], earlier: Sequence[Evidence]
 ) -> list[Evidence]:
-    """Return evidence with the checks at equal mean confidence that only earlier evidence has.
+    """Add the checks at equal mean confidence that only earlier evidence has.
 
-    They need logits, which the runs of a published study lack. A check is taken if the numbers of
-    the claim itself are the same, and thus the networks.
+    They need logits, which the runs of a published study lack. A check is added if the numbers of
+    the claim itself, and thus the networks, are the same.
     """
     of_logits = {
         claim.id: {
@@ -356,7 +356,7 @@ def _same_numbers(one: Contrast, other: Contrast) -> bool:
 
 
 def read_evidence(frame: pandas.DataFrame) -> list[Evidence]:
-    """Return the evidence of a table that `evidence_frame` made; InputError for another table."""
+    """Return the evidence in a table of `evidence_frame`; raise InputError for other tables."""
     if tuple(frame.columns) != COLUMNS:
         raise InputError(f"the columns of the evidence must be {', '.join(COLUMNS)}")
     rows = frame.astype(object).fillna("").to_dict("records")

@@ -1,6 +1,6 @@
 """The paper's Figure 1: inputs, networks, training-only parts and loss terms of each method.
 
-Drawn from what each method declares; this module is independent of the methods.
+It is drawn from each method's declaration; this module is independent of the methods.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sdd_eval.training.analysis.method_summary import MethodSummary
 
-#: Panels in a row.
+#: Panels per row.
 COLUMNS = 2
 #: Data coordinates of the columns of boxes in a panel of 12.4 × 5.4: right edge of the inputs,
 #: centre of the networks and of the branches, left edge of the loss terms.
@@ -46,7 +46,7 @@ def _panel(axes: Axes, method: MethodSummary) -> None:
     branches = {name: f"branch {name}" for name in method.parts if name.startswith("layer")}
     others = [name for name in method.parts if name not in branches]
     masks = {_MASKS: _MASKS} if "sd_dropout" in method.terms else {}
-    below = len(branches) + len(masks)  # rows left free for what branches off the network
+    below = len(branches) + len(masks)  # rows left free for branches of the network
     inputs = _boxes(axes, _same(method.inputs), _INPUTS, MUTED, align="right", below=below)
     names = _same([_NETWORK, *others])
     networks = _boxes(axes, names, _NETWORKS, COLOURS[1], dashed=others, below=below)

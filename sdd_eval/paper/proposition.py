@@ -14,8 +14,8 @@ If the larger of p_i and q_i has the larger gradient (Assumption 1), ρ ≥ 1 ti
 r = |log(p_i/q_i)|, then D_i is k(r) times the smaller norm. Proposition 1: k > 0 on (0, r₁].
 
 Source: Lee, Park, Seo, Kang (2022), "Self-Knowledge Distillation via Dropout", section 3.3. D_i, k
-and r₁ are given in the one form in which the paper's equations (24) and (25), its Lemma 2 and its
-figure agree; `l_of` and `l_slope` state what is wrong in them as printed.
+and r₁ are given in the only form in which the paper's equations (24) and (25), its Lemma 2 and its
+figure agree; `l_of` and `l_slope` state the errors in them as printed.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def check_proposition(ratios: int = 400, distances: int = 200) -> PropositionChe
 
 
 def normalised_k(rho: float, end: float = 1.15) -> tuple[Floats, Floats]:
-    """Return 201 points (r/r₁, k(r)/k(r₁)) of one ρ, with r/r₁ from 0 to `end`.
+    """Return 201 points (r/r₁, k(r)/k(r₁)) for one ρ, with r/r₁ from 0 to `end`.
 
     >>> fractions, values = normalised_k(2.0, end=1.0)
     >>> float(fractions[-1]), float(values[-1])

@@ -34,7 +34,7 @@ TITLES = {
     14: "Weight λ × drop rate",
 }
 
-#: How this package interprets what the paper leaves open, by table.
+#: How this package interprets details that the paper leaves open, by table.
 INTERPRETATIONS = {
     2: "ten bins of equal width, at T = 1",
     3: "λ = 0.1 as in the paper, or 1 as in its code",
@@ -55,7 +55,7 @@ INTERPRETATIONS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A comparison, and whether the printed and the measured value are best of their contests."""
+    """A comparison, and whether the printed and measured values are the best of their contests."""
 
     comparison: PaperComparison
     paper_best: bool
@@ -107,7 +107,7 @@ def _record(cell: Cell) -> dict[str, Any]:
 
 
 def format_number(number: PaperNumber, value: float, sign: bool = False) -> str:
-    """Format a value (a fraction for percent) as a printed number, with its `sign` if it is set."""
+    """Format a value (a fraction for percent) like a printed number, with its sign if `sign`."""
     factor = 100 if number.percent else 1
     digits = max(0, round(-math.log10(2 * number.rounding * factor)))
     printed = replace(metric(number.metric), percent=number.percent, digits=digits)
@@ -136,7 +136,7 @@ _COLUMNS = {
 
 
 def _labels(number: PaperNumber) -> dict[str, str]:
-    """Return the label of everything that distinguishes a number within its table."""
+    """Return the labels of everything that distinguishes a number within its table."""
     method = display_name(number.method) + (" + SD-Dropout" if number.sd_dropout else "")
     constant = ("bins", "detector", "epsilon") if number.table != 4 else ()
     at = {name: str(value) for name, value in number.at.items() if name not in constant}

@@ -1,4 +1,4 @@
-"""The sides of a claim in a study: checkpoints that differ in nothing but their seed."""
+"""The sides of a claim in a study: checkpoints that differ only in their seed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sdd_eval.studies import StudyRecord
 
 Scale = Literal["full size", "miniature", "small", "timed now"]
 
-#: Fields of a recipe that a side names; both sides agree in all others.
+#: Recipe fields that a side names; both sides agree in all others.
 FIELDS = (
     *("method", "method_options", "sd_dropout", "drop_rate", "temperature", "direction"),
     *("position", "hidden_layers", "weight_decay"),
@@ -50,9 +50,9 @@ class StudySides:
     """The recipes of a study's checkpoints.
 
     Attributes:
-        recipes: the recipes of each checkpoint; in a small study those that it stands for.
-        names: what stands for the paper's data sets and networks in a small study.
-        small: whether it is one, whose numbers only show that the software works.
+        recipes: the recipes of each checkpoint; in a small study, those that it stands for.
+        names: the stand-ins for the paper's data sets and networks in a small study.
+        small: whether it is a small study, whose numbers only show that the software works.
     """
 
     recipes: Mapping[str, Sequence[Recipe]]
@@ -80,7 +80,7 @@ class StudySides:
 def study_sides(record: StudyRecord | None, recipes: Mapping[str, Recipe]) -> StudySides:
     """Return the sides of a study from its record and the recipes of its runs by checkpoint.
 
-    Recipes that no run has, as of a study read from its tables, are those of the record.
+    Recipes that no run has, as in a study read from its tables, are taken from the record.
     """
     known = {checkpoint: [recipe] for checkpoint, recipe in recipes.items()}
     if record is None:
@@ -103,9 +103,9 @@ def scale_of(claim: Claim, group: Group, sides: StudySides) -> Scale:
 def side_pairs(
     claim: Claim, pair: Pair, sides: StudySides, shared: str = ""
 ) -> Iterator[tuple[Group | None, Group]]:
-    """Yield each base and other of a claim's network and data that agree in all further fields.
+    """Yield each base and other with a claim's network and data that agree in all further fields.
 
-    The base is None for a claim about a constant. With `shared`, only sides of that hash.
+    The base is None for a claim about a constant. With `shared`, only sides with that hash.
     """
     candidates = [group for group in sides.groups if _is_of_claim(claim, group)]
     bases = [group for group in candidates if matches(pair.base, group)]
@@ -127,7 +127,7 @@ def matches(side: Values, group: Group) -> bool:
 
 
 def same(value: Any, accepted: Any) -> bool:
-    """Return whether a value is the accepted one; numbers may be text, and be rounded.
+    """Return whether a value is the accepted one; numbers may be text, and rounded.
 
     >>> same("0.2", 0.2), same(1, True), same("fitted", 1.0)
     (True, True, False)
@@ -159,7 +159,7 @@ def _backbone_arch(recipe: Recipe) -> str:
 
 
 def _paper_network(recipe: Recipe) -> str:
-    """Return the network as the paper names it: BYOT's on photographs is its ResNet-18, too."""
+    """Return the paper's name of the network: BYOT's on photographs is also its ResNet-18."""
     arch = _backbone_arch(recipe).removeprefix("torchvision:")
     return "resnet18" if arch == BYOT_NETWORK and recipe.get("method") == "byot" else arch
 
@@ -182,7 +182,7 @@ def _field_matches(name: str, accepted: Iterable[Any] | None, fields: Recipe) ->
 
 
 def _options_match(variants: Iterable[Any] | None, fields: Recipe) -> bool:
-    """Return whether a method has its default options, but for a `variant` that is accepted."""
+    """Return whether a method has its default options, except for an accepted `variant`."""
     defaults = default_options(str(fields["method"]))
     options = {**defaults, **(fields["method_options"] or {})}
     if variants is not None and options.pop("variant", None) not in variants:

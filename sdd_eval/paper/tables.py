@@ -1,6 +1,6 @@
 """The numbers of the paper's fourteen tables, read from `tables.csv`, and the best of each contest.
 
-A contest is a set of numbers that the paper compares with each other, such as one metric of all
+A contest is a set of numbers that the paper compares with one another, such as one metric of all
 methods on one data set.
 """
 
@@ -21,7 +21,7 @@ from sdd_eval.metrics.registry import metric
 if TYPE_CHECKING:
     import pandas
 
-#: Conditions in which the members of a contest differ; they share all others.
+#: Conditions in which the members of a contest may differ; they share all others.
 _CONTESTED = frozenset({"direction", "position", "variant", "lambda", "drop"})
 #: Tables that compare each method only with itself plus SD-Dropout.
 _BY_METHOD = frozenset({1, 2})
@@ -129,7 +129,7 @@ def best_values(numbers: Sequence[PaperNumber], values: Mapping[int, float]) -> 
 
 
 def wrongly_bold(numbers: Sequence[PaperNumber]) -> tuple[PaperNumber, ...]:
-    """Return the numbers that Table 7 prints in bold although their competitor is better."""
+    """Return the numbers that Table 7 prints in bold although the competing value is better."""
     best = best_values(numbers, {index: number.value for index, number in enumerate(numbers)})
     return tuple(
         number

@@ -1,4 +1,4 @@
-"""The rules by which evidence becomes a verdict on a claim."""
+"""The rules that turn evidence into a verdict on a claim."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Verdict = Literal[
     "not tested here",
 ]
 VERDICTS: tuple[Verdict, ...] = Verdict.__args__  # type: ignore[attr-defined]
-#: Studies nearer to the paper's size decide before others.
+#: Studies closer to the paper's size take precedence.
 _SCALES = ("full size", "timed now", "miniature", "small")
 
 
@@ -39,11 +39,11 @@ class Judgement:
     """The verdict on a claim in one study.
 
     Attributes:
-        claim, evidence: the claim, and what the study measured; None if nothing.
+        claim, evidence: the claim, and the study's evidence; None if there is none.
         verdict: the verdict.
         difference: other minus base, with the p-value adjusted over all tested claims.
-        gone: names of the baselines and checks of which the claim does not hold.
-        missing: names of those that were not measured with three seeds a side.
+        gone: names of the baselines and checks for which the claim does not hold.
+        missing: names of those that were not measured with three seeds per side.
     """
 
     claim: Claim
@@ -69,9 +69,9 @@ class Judgement:
 
     @cached_property
     def seeds_needed(self) -> int | None:
-        """The seeds a side that detect the printed, or else the observed, difference.
+        """The number of seeds per side that detect the printed, or else the observed, difference.
 
-        The printed one only if it is in the claimed direction. None if unknown or beyond a million.
+        Printed ones count only in the claimed direction. None if unknown or beyond a million.
         """
         if self.evidence is None or self.claim.direction == "equal":
             return None
@@ -85,7 +85,7 @@ def judge(claims: Sequence[Claim], evidence: Sequence[Evidence]) -> list[Judgeme
     """Return the verdict on each claim in each study, in the order of the claims.
 
     p-values are adjusted by Holm's method over all claims that were tested in any of the studies
-    with at least three seeds a side. A claim without evidence is judged once, as not tested.
+    with at least three seeds per side. A claim without evidence is judged once, as not tested.
     """
     found = {claim.id: [one for one in evidence if one.claim == claim.id] for claim in claims}
     tested = [(claim, one) for claim in claims for one in found[claim.id]]
@@ -101,9 +101,9 @@ def judge(claims: Sequence[Claim], evidence: Sequence[Evidence]) -> list[Judgeme
 
 
 def decisive(judgements: Iterable[Judgement]) -> list[Judgement]:
-    """Return the judgement of each claim by the study nearest to the paper's size.
+    """Return the judgement of each claim by the study closest to the paper's size.
 
-    Studies with fewer than three seeds a side decide only if no other has more.
+    Studies with fewer than three seeds per side decide only if no other has more.
     """
     best: dict[str, Judgement] = {}
     for one in judgements:
@@ -132,7 +132,7 @@ def counts(judgements: Sequence[Judgement]) -> Mapping[Verdict, int]:
 
 
 def holds(claim: Claim, contrast: Contrast) -> bool:
-    """Whether an interval of 95 % excludes 0 in the claimed direction."""
+    """Return whether the 95 % interval excludes 0 in the claimed direction."""
     change = contrast.difference if claim.sign > 0 else contrast.difference.reversed
     return change.low > 0
 
@@ -145,7 +145,7 @@ def _testable(claim: Claim, evidence: Evidence) -> Difference:
 
 
 def _judge(claim: Claim, evidence: Evidence, change: Difference) -> Judgement:
-    """Return the verdict on a claim by the rules, the first that applies."""
+    """Return the verdict on a claim by the first rule that applies."""
     if claim.direction == "equal":
         main = evidence.main
         equal = {*main.base.values} == {*main.other.values}
@@ -168,7 +168,7 @@ def _judge(claim: Claim, evidence: Evidence, change: Difference) -> Judgement:
 def _failures(
     claim: Claim, evidence: Evidence, kind: Literal["check", "baseline"], names: Iterable[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of which the claim holds in no number, and those that were not measured."""
+    """Return the names for which the claim holds in no number, and those not measured."""
     gone, missing = [], []
     for name in names:
         contrasts = [one for one in evidence.of(kind, name) if one.seeds >= MIN_SEEDS]

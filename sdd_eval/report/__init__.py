@@ -1,4 +1,4 @@
-"""Reports of runs: CSV files, tables, figures and one HTML page. Never loads torch."""
+"""Reports of runs: CSV files, tables, figures and one HTML page. Never imports torch."""
 
 from __future__ import annotations
 

@@ -27,18 +27,18 @@ from sdd_eval.report.text.headline import legend, metric_texts
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Pixels on the screen per inch of a figure.
+#: Screen pixels per inch of a figure.
 PIXELS = 100
 
 
 class StudyFrame(Presentable, pandas.DataFrame):  # type: ignore[misc] # not the plot of pandas
-    """All numbers of a study, a row each, as in `results.csv`.
+    """All numbers of a study, one per row, as in `results.csv`.
 
     `plot(name)` draws a figure plugin of all its runs, and a notebook shows the table of means.
     Selections of rows and columns, and `to_frame()`, are plain data frames.
     """
 
-    _metadata = ("folder", "collection")  # attributes, and no columns
+    _metadata = ("folder", "collection")  # attributes, not columns
     folder: Path
     collection: RunCollection
 
@@ -49,9 +49,9 @@ class StudyFrame(Presentable, pandas.DataFrame):  # type: ignore[misc] # not the
 
 
 def open_study(study: str | Path) -> StudyFrame:
-    """Return all numbers of a study's runs, a row each, as in `results.csv`.
+    """Return all numbers of a study's runs, one per row, as in `results.csv`.
 
-    `study` is its folder, such as "reports/default". Raise InputError without a readable run.
+    `study` is its folder, such as "reports/default". Raise InputError if it has no readable run.
     """
     folder = Path(study)
     collection = read_runs([folder])
@@ -76,8 +76,8 @@ def plot(
         width: width of the figure in inches; by default that of two columns of a paper.
 
     Raises:
-        InputError: an unknown figure, one for which there are no numbers, or runs that differ in
-            architecture, training data or test set, and so do not belong into one figure.
+        InputError: the figure is unknown or there are no numbers for it, or the runs differ in
+            architecture, training data or test set and thus do not belong in one figure.
     """
     drawing = as_plot(figure, plugins.load("figures", figure))
     entries = _entries(runs)
@@ -94,7 +94,7 @@ def plot(
 
 
 def _png(figure: Figure) -> tuple[bytes, dict[str, int]]:
-    """Return a figure and its size on the screen for a notebook, also without pyplot."""
+    """Return a figure as PNG and its screen size for a notebook, even without pyplot."""
     width, height = (round(PIXELS * inches) for inches in figure.get_size_inches())
     return figure_files(figure, ("png",))["png"], {"width": width, "height": height}
 
@@ -142,6 +142,6 @@ def _entries(runs: Run | Sequence[Run] | StudyFrame | str | Path) -> tuple[Study
 
 
 def _named(runs: Run | Sequence[Run]) -> tuple[StudyRun, ...]:
-    """Return runs in memory with names that are unique."""
+    """Return in-memory runs with unique names."""
     listed = [runs] if isinstance(runs, Run) else runs
     return tuple(StudyRun("", f"{run.checkpoint}/{i}", run) for i, run in enumerate(listed))

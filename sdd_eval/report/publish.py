@@ -23,7 +23,7 @@ STAGING, BACKUP, COMPLETE = ".report", "old", "whole"
 
 
 def publish(folder: Path, files: Mapping[str, bytes], obsolete: Iterable[str] = ()) -> None:
-    """Write files below a folder and delete obsolete ones; on InputError all are as before."""
+    """Write files below a folder and delete obsolete ones; after InputError nothing has changed."""
     staging = folder / STAGING
     with _lock(folder):
         _recover(folder)
@@ -40,7 +40,7 @@ def publish(folder: Path, files: Mapping[str, bytes], obsolete: Iterable[str] = 
 
 
 def recover(folder: Path) -> None:
-    """Finish the moves of a killed process, or discard its incomplete staging folder."""
+    """Complete the moves of a killed process, or discard its incomplete staging folder."""
     with _lock(folder):
         _recover(folder)
 

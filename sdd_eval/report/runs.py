@@ -20,14 +20,14 @@ from sdd_eval.studies.study import StudyRecord, read_study_record
 class StudyRun:
     """A run with its study's name and a name that is unique in a report (STUDY/CHECKPOINT/FILE).
 
-    The name of a run that is derived from another one is that one's and its own evaluator.
+    The name of a derived run is that of its source run, plus its own evaluator.
     """
 
     study: str
     name: str
     run: Run
     label: str = ""
-    """What the study's file calls the checkpoint or its method."""
+    """The label of the checkpoint or its method in the study's file."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class RunCollection:
     columns: tuple[str, ...] = ()
     images: bool = True
     without_arrays: tuple[str, ...] = ()
-    """A message for each run whose file of arrays is incomplete, so that figures lack it."""
+    """A message for each run whose array file is incomplete, so that figures lack the run."""
 
     @property
     def title(self) -> str:
-        """The titles of the studies, the name of an only checkpoint, or those of the folders."""
+        """The titles of the studies, the name of the only checkpoint, or those of the folders."""
         names = dict.fromkeys(entry.study for entry in self.runs)
         titles = {name: self.titles.get(name) or name for name in names}
         if titles != {name: name for name in names}:
@@ -59,7 +59,7 @@ class RunCollection:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names of the classes, of the first run that has them."""
+        """The class names, from the first run that has them."""
         names = (entry.run.provenance.class_names for entry in self.runs)
         return next((tuple(known) for known in names if known), ())
 
@@ -70,12 +70,12 @@ class RunCollection:
 
 
 class _ReadableArrays(Arrays):
-    """The arrays of a run; empty if the file of arrays is missing or broken."""
+    """The arrays of a run; empty if the array file is missing or broken."""
 
     def __init__(self, stored: Arrays) -> None:
         super().__init__()
         self.stored = stored
-        #: What figures computed from the arrays, see `figures.once`.
+        #: Results that figures computed from the arrays, see `figures.once`.
         self.derived: dict[Hashable, Any] = {}
 
     @property
@@ -92,7 +92,7 @@ class _ReadableArrays(Arrays):
 def read_runs(studies: Sequence[Path], progress: Progress | None = None) -> RunCollection:
     """Read every run below the study folders, and derive accuracy where only logits are stored.
 
-    Raise InputError if there is no run.
+    Raise InputError if there are no runs.
     """
     progress = progress or NoProgress()
     folders = named_studies(studies)
@@ -126,7 +126,7 @@ def read_runs(studies: Sequence[Path], progress: Progress | None = None) -> RunC
 
 
 def _with_whole_arrays(run: Run, path: Path, incomplete: list[str]) -> Run:
-    """Return a run, without its arrays if their file is incomplete; add why to the messages."""
+    """Return a run, without its arrays if their file is incomplete; then add a message."""
     try:
         store.require_whole_arrays(path)
     except InputError as error:
@@ -137,7 +137,7 @@ def _with_whole_arrays(run: Run, path: Path, incomplete: list[str]) -> Run:
 
 
 def _derived(runs: Sequence[StudyRun]) -> list[StudyRun]:
-    """Return the runs of accuracy that follow from the logits of others of the same study."""
+    """Return the accuracy runs that follow from the logits of other runs of the same study."""
     derived = []
     for study in dict.fromkeys(entry.study for entry in runs):
         entries = [entry for entry in runs if entry.study == study]

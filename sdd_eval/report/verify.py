@@ -1,4 +1,4 @@
-"""Verify a report that came from elsewhere: recompute it from its runs, and compare."""
+"""Verify a report from elsewhere: recompute it from its runs, and compare."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class Check:
-    """A part of a report, whether it holds, and what was found."""
+    """The check of a part of a report: whether it holds, and what was found."""
 
     part: str
     state: State
@@ -51,9 +51,9 @@ def verify_report(
 ) -> Iterator[Check]:
     """Yield a check of each part of a report; nothing in its folder is changed.
 
-    The numbers of runs are recomputed from their per-image arrays, tables, comparisons and the text
-    of the page from the runs. With folders of checkpoints and data sets, the hashes in the runs are
-    compared with those that are there.
+    The numbers of runs are recomputed from their per-image arrays; tables, comparisons and the text
+    of the page are recomputed from the runs. With folders of checkpoints and data sets, the hashes
+    in the runs are compared with those in the folders.
 
     Raises:
         InputError: the folder has no readable run.
@@ -66,7 +66,7 @@ def verify_report(
     for one in runs:
         yield _numbers(study, one)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore", store.DamagedFile)  # checks name these files already
+        warnings.simplefilter("ignore", store.DamagedFile)  # the checks already name these files
         copy = Path(folder) / study.resolve().name
         shutil.copytree(study / "runs", copy / "runs")
         for path in (study / RECORD, *(study / FOLDER).glob("*.json")):
@@ -103,7 +103,7 @@ def _numbers(study: Path, stored: StoredRun) -> Check:
         for name in ("value", "low", "high"):
             one, two = getattr(number, name), getattr(other, name)
             if name != "value" and number.level != other.level:
-                continue  # scored with another level since
+                continue  # since rescored with another level
             if not _close(one, two, TOLERANCE):
                 at = " ".join([number.metric, *(f"{k}={v}" for k, v in number.at.items())])
                 return Check(part, "differs", f"{name} of {at} is {one}, the arrays give {two}")
@@ -119,7 +119,7 @@ def _close(one: float | None, two: float | None, tolerance: float = ROUNDING) ->
 
 
 def _comparisons(study: Path, copy: Path) -> Iterator[Check]:
-    """Compute each stored comparison again."""
+    """Recompute each stored comparison."""
     stored, unreadable = comparison.load_comparisons(study)
     yield from (Check(FOLDER, "differs", text) for text in unreadable)
     for one in stored:
@@ -140,7 +140,7 @@ def _comparisons(study: Path, copy: Path) -> Iterator[Check]:
 
 
 def _report(study: Path, copy: Path) -> Iterator[Check]:
-    """Write the report of the runs again, and compare its tables and the text of its page."""
+    """Rewrite the report of the runs, and compare its tables and the text of its page."""
     write_report(copy, figures=False)
     for name in ("results.csv", "summary.csv", "runs.csv", "protocols.csv", "intervals.csv"):
         if not (study / name).is_file():
@@ -182,7 +182,7 @@ def _same_cell(one: str, two: str) -> bool:
 class _Rows(HTMLParser):
     """Collects the text of each row of values of each table of a page.
 
-    Headings depend on which numbers are shown in figures instead.
+    Headings are ignored: they depend on which numbers are shown in figures instead.
     """
 
     def __init__(self) -> None:

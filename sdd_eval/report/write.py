@@ -1,4 +1,4 @@
-"""Write a report: CSV files, LaTeX tables, figures and page, replaced all at once."""
+"""Write a report: CSV files, LaTeX tables, figures and page, all replaced at once."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ from sdd_eval.report.tables.verdicts import VerdictTable, verdict_tables
 from sdd_eval.studies.study import RECORD as STUDY_RECORD
 from sdd_eval.version import __version__
 
-#: Objects that are created between two collections of garbage: about those of one figure.
+#: Number of objects created between two garbage collections: about those of one figure.
 OBJECTS = 200_000
 
 
 @contextlib.contextmanager
 def _few_collections() -> Iterator[None]:
-    """Collect cyclic garbage rarely: each time takes as long as all runs and figures are large."""
+    """Collect cyclic garbage rarely: the time of a collection grows with all runs and figures."""
     thresholds = gc.get_threshold()
     gc.set_threshold(OBJECTS, *thresholds[1:])
     try:
@@ -73,13 +73,14 @@ def write_report(
 ) -> Path:
     """Write tables as CSV and LaTeX, figures, and the page `index.html`; return the page's path.
 
-    The report is on one study folder or several, and in the folder `into`, by default the first of
-    them. `style` is a matplotlib style file. Figures that have not changed are not drawn again;
-    without `figures` there are none, and without `images`, or if a study's file says so, no
-    pictures. `columns` are the metrics and methods of LaTeX tables, by default those that the
-    studies' files name, else all.
-    Raise InputError if a folder is missing or has no readable run, if nothing has the name of a
-    column, or the report cannot be written; the files of the old report are then unchanged.
+    The report covers one or several study folders and is written to the folder `into`, by default
+    the first of them. `style` is a matplotlib style file. Unchanged figures are not redrawn;
+    without `figures` there are none, and without `images`, or if a study's file says so, there are
+    no pictures. `columns` are the metrics and methods of LaTeX tables, by default those named in
+    the studies' files, else all.
+
+    Raise InputError if a folder is missing or has no readable run, if a column's name is unknown,
+    or if the report cannot be written; the files of the old report are then unchanged.
     """
     progress = progress or NoProgress()
     folders = [studies] if isinstance(studies, Path) else list(studies)
@@ -124,7 +125,7 @@ def write_report(
 
 @dataclass(frozen=True)
 class _Figures:
-    """The figures of a report, those of a comparison by its position, and why some failed."""
+    """The figures of a report, those of comparisons by position, and why some failed."""
 
     single: Sequence[ReportFigure] = ()
     differences: Sequence[ReportFigure] = ()
@@ -147,7 +148,7 @@ def _draw(
     style: Path | None,
     progress: Progress,
 ) -> _Figures:
-    """Draw every figure of a report that is not in the folder already."""
+    """Draw every figure of a report that is not already in the folder."""
     arrays, cache = collection.arrays, read_cache(folder / "figures")
     names = plugins.names("figures")
     single, failures = draw_figures(names, comparable, arrays, style, progress, cache)
@@ -180,7 +181,7 @@ def _text_files(content: PageContent, tex: Mapping[str, str]) -> dict[str, bytes
         **tex,
         "index.html": render_page(content),
     }
-    # names of files that are not UTF-8 cannot be written as text
+    # file names that are not UTF-8 cannot be written as text
     return {name: text.encode(errors="replace") for name, text in files.items()}
 
 
@@ -191,7 +192,7 @@ def _figure_files(figures: Sequence[ReportFigure]) -> dict[str, bytes]:
 
 
 def _obsolete(folder: Path, written: Mapping[str, bytes]) -> list[str]:
-    """Return figures and tables of an earlier report that are obsolete; no user's own files."""
+    """Return obsolete figures and tables of an earlier report, but none of the user's own files."""
     paths = []
     for name in (*plugins.names("figures"), FOREST):
         for path in (*folder.glob(f"figures/{name}.*"), *folder.glob(f"figures/{name}-*.*")):
@@ -204,7 +205,7 @@ def _obsolete(folder: Path, written: Mapping[str, bytes]) -> list[str]:
 def write_comparison(
     study: Path, comparison: ComparisonSet, families: Sequence[str], *, figures: bool = True
 ) -> list[Path]:
-    """Write a comparison's protocols, LaTeX tables, figures and, at last, CSV; return the paths."""
+    """Write a comparison's protocols, LaTeX tables, figures and lastly CSV; return the paths."""
     csv = study / FOLDER / f"{comparison.name}.csv"
     folder = csv.with_suffix("")
     texts = folder / "protocols.csv"
@@ -219,7 +220,7 @@ def write_comparison(
 
 
 def comparison_is_written(study: Path, name: str) -> bool:
-    """Return whether all files of a stored comparison are written: the CSV, as the last one, is."""
+    """Return whether all files of a stored comparison exist, i.e. the CSV, written last."""
     csv, stored = (study / FOLDER / f"{name}{suffix}" for suffix in (".csv", ".json"))
     try:
         return csv.stat().st_mtime_ns >= stored.stat().st_mtime_ns
@@ -230,7 +231,7 @@ def comparison_is_written(study: Path, name: str) -> bool:
 def current_report(study: Path, *, images: bool = True) -> Path | None:
     """Return the page of a study if this version wrote it after runs, comparisons and study file.
 
-    With `images` only a page from which pictures were not left out, else only one without them.
+    With `images`, only return a page that does not omit pictures, else only one without them.
     """
     page = study / "index.html"
     try:

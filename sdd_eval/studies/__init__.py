@@ -1,4 +1,4 @@
-"""Studies: declared trainings, evaluations and comparisons, run as jobs."""
+"""Studies: declared training runs, evaluations and comparisons, run as jobs."""
 
 from __future__ import annotations
 

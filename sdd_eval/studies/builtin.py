@@ -6,12 +6,12 @@ from pathlib import Path
 
 from sdd_eval.errors import unknown_name
 
-#: Folder of their files.
+#: Folder of the study files.
 FOLDER = Path(__file__).parent
 
 
 def builtin_names() -> tuple[str, ...]:
-    """Return their names, e.g. "paper/table-1", with numbers in numeric order."""
+    """Return the names of the built-in studies, e.g. "paper/table-1", in numeric order."""
     names = [path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.toml")]
     return tuple(sorted(names, key=_sort_key))
 

@@ -26,7 +26,7 @@ from sdd_eval.store import folder_name
 
 @dataclass(frozen=True)
 class Lookup:
-    """Where the names in a study are looked up, and whether code that it names may run."""
+    """Where the names in a study are looked up, and whether code named in it may run."""
 
     data_root: Path
     checkpoints: Path
@@ -61,7 +61,7 @@ def check_evaluation(
 ) -> None:
     """Raise InputError if an evaluator of a network to be trained needs data that do not exist.
 
-    A data set that is known but not on disk is accepted: it may be downloaded until it is needed.
+    A data set that is known but not on disk is accepted: it may be downloaded before it is needed.
     """
     root, names = lookup.data_root, getattr(evaluator, "corruptions", ())
     if isinstance(recipe, Recipe) and dataset is not None and not recipe.validation:
@@ -83,7 +83,7 @@ def check_evaluation(
 
 
 def _refuse_validation(dataset: str, trained_on: str, root: Path) -> None:
-    """Raise InputError for the validation images of networks that are trained without any."""
+    """Raise InputError for validation images of networks that are trained without any."""
     name = catalogue.canonical_name(validation_name(trained_on))
     if catalogue.canonical_name(dataset) == name and dataset not in catalogue.folder_names(root):
         raise InputError(f"{dataset} needs networks trained with `validation` images")
@@ -98,9 +98,9 @@ def _corruptions_of(resolved: catalogue.Dataset) -> tuple[str, ...]:
 def absent_sets(
     evaluator: Any, dataset: str | None, recipe: Recipe | DetectorRecipe, root: Path
 ) -> list[str]:
-    """Return the data sets that an evaluation loads, without the training set, and that are absent.
+    """Return the absent data sets that an evaluation loads, without the training set.
 
-    A set is absent if it is not on disk, or no set of that name is known.
+    A set is absent if it is not on disk, or no set with its name is known.
     """
     absent = []
     for name in required_sets(evaluator, dataset, recipe.dataset, root):
@@ -118,7 +118,7 @@ def required_sets(
 ) -> Iterator[str]:
     """Yield the data sets that an evaluation of a network trained on `trained_on` loads.
 
-    Corruptions that are rendered if they are not on disk are left out.
+    Corruptions that would be rendered if not on disk are left out.
     """
     test = catalogue.canonical_name(dataset or trained_on)
     on_validation = test == catalogue.canonical_name(validation_name(trained_on))

@@ -13,13 +13,13 @@ from sdd_eval.studies.study import Comparison, Pairing, Training
 
 @dataclass(frozen=True)
 class _Group:
-    """Fields of a recipe without its seed, and the checkpoint of each seed."""
+    """The fields of a recipe except the seed, and the checkpoint of each seed."""
 
     fields: Mapping[str, Any]
     seeds: Mapping[int, str]
 
     def names(self, seed: int | None) -> tuple[str, ...]:
-        """Return the checkpoints, or that of one seed."""
+        """Return all checkpoints, or only that of one seed."""
         return tuple(name for number, name in self.seeds.items() if seed in (None, number))
 
 
@@ -30,7 +30,7 @@ def comparisons_of(file: StudyFile, networks: Sequence[Training]) -> tuple[Compa
 
 
 def _comparison(table: Compare, groups: Sequence[_Group]) -> Comparison:
-    """Return a comparison of which every side matches a network."""
+    """Return a comparison, in which every side must match a network."""
     base, *others = (side.given(SIDE_FIELDS) for side in (table.base, *table.others))
     for values in others:
         if not any(True for _ in matches(base, values, groups)):
@@ -45,7 +45,7 @@ def pairings_of(
 ) -> tuple[Pairing, ...]:
     """Return all pairs of groups, each once; a group is the seeds of one recipe.
 
-    A pair has checkpoints on both sides and none in common, as two recipes of a small study may.
+    Both sides of a pair have checkpoints, and none in common (two small-study recipes may have).
     """
     groups = _groups(networks)
     pairings = dict.fromkeys(
@@ -71,11 +71,11 @@ def _groups(networks: Iterable[Training]) -> list[_Group]:
 def matches(
     base: Mapping[str, Any], other: Mapping[str, Any], groups: Sequence[_Group]
 ) -> Iterator[tuple[_Group, _Group]]:
-    """Yield each group with the base's values and the groups that it is compared with.
+    """Yield each group with the base's values, and the groups with which it is compared.
 
-    These have the other's values and equal the first in all fields that neither side names; if a
-    method is named, its options may differ too. Of several, those that share most of the base's
-    values are taken.
+    The latter have the other's values and equal the base in all fields that neither side names; if
+    a method is named, its options may differ, too. If there are several, those that share most of
+    the base's values are used.
     """
     named = {*base, *other, *(["method_options"] if "method" in {*base, *other} else [])}
     for one in (group for group in groups if _has(group, base)):
@@ -88,7 +88,7 @@ def matches(
 
 
 def _has(group: _Group, fields: Mapping[str, Any]) -> bool:
-    """Return whether a recipe has these values; of method options only the given ones count."""
+    """Return whether a recipe has these values; only the given method options are compared."""
     return all(_equal(group.fields.get(name), v) for name, v in fields.items() if name != "seed")
 
 

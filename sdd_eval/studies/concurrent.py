@@ -1,7 +1,7 @@
-"""Run jobs in several processes of this machine, each job as it would run alone.
+"""Run jobs in several processes on this machine, each job as it would run alone.
 
-This process hands out the jobs, one at a time to each worker, and displays their progress. Locks of
-files keep workers and other commands from doing the same work twice.
+This process hands out the jobs, one at a time to each worker, and displays their progress. File
+locks keep workers and other commands from doing the same work twice.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sdd_eval.studies.jobs import Job, Workspace
 from sdd_eval.studies.run import WAIT, JobOutcome, left, not_run, run_job
 from sdd_eval.studies.study import Evaluation
 
-#: The logger of the package; what workers log is logged by this process.
+#: The logger of the package; this process logs the records of its workers.
 LOGGER = logging.getLogger("sdd_eval")
 #: Seconds between two messages of a worker about its progress.
 INTERVAL = 0.2
@@ -39,14 +39,14 @@ class JobDisplay(Progress, Protocol):
     """The display of one of several running jobs."""
 
     def end(self, took: float | None) -> None:
-        """Count the job as ended after so many seconds; None if it did not run."""
+        """Mark the job as ended after `took` seconds; None if it did not run."""
 
 
 class ConcurrentProgress(Protocol):
-    """A listener to the progress of jobs that run at the same time."""
+    """A listener to the progress of concurrent jobs."""
 
     def begin(self, label: str, seconds: float, one_piece: bool = False) -> JobDisplay:
-        """Begin a job that is expected to take so many seconds."""
+        """Begin a job that is expected to take `seconds`."""
 
 
 def run_concurrently(
@@ -59,10 +59,10 @@ def run_concurrently(
 ) -> list[JobOutcome]:
     """Run the jobs in `count` processes; a job starts when those that it needs have ended.
 
-    Each job must come after those that it needs; `seconds` is its expected time by its key. If a
-    process is killed, its job has failed and another process takes its place. Jobs that do not fit
-    before the deadline are "left". Whatever ends this function ends the processes: their trainings
-    keep the last finished epoch.
+    Each job must come after those that it needs; `seconds` gives its expected time by its key. If a
+    process is killed, its job has failed, and a new process takes its place. Jobs that do not fit
+    before the deadline are "left". However this function ends, it ends the processes: their
+    training runs keep the last finished epoch.
     """
     deadline = deadline or Deadline()
     queue = _Queue(list(jobs), deadline)
@@ -84,18 +84,18 @@ def run_concurrently(
 
 @dataclass
 class _Queue:
-    """The jobs that are not begun, in order, and the outcomes of those that ended."""
+    """The jobs that have not begun, in order, and the outcomes of those that have ended."""
 
     waiting: list[Job]
     deadline: Deadline = field(default_factory=Deadline)
     outcomes: dict[str, JobOutcome] = field(default_factory=dict)
     postponed: dict[str, float] = field(default_factory=dict)
-    """When a job that another command is running is tried again."""
+    """The time at which a job that another command is running is tried again."""
     running: int = 0
 
     @property
     def ended(self) -> bool:
-        """Whether all jobs have ended; those that need a failed one or do not fit are not run."""
+        """Whether all jobs have ended; jobs that need a failed one or do not fit are not run."""
         for job in list(self.waiting):
             needed = [self.outcomes[key] for key in job.needs if key in self.outcomes]
             failed = [outcome for outcome in needed if not outcome.succeeded]
@@ -108,7 +108,7 @@ class _Queue:
         return not self.waiting and not self.running
 
     def next(self) -> Job | None:
-        """Return the first job that can begin, if there is one."""
+        """Return the first job that can begin, if any."""
         now = time.monotonic()
         for job in self.waiting:
             ready = all(key in self.outcomes for key in job.needs)
@@ -131,7 +131,7 @@ class _Queue:
 
 
 class _Worker:
-    """A process that runs one job after the other, and the display of the present one."""
+    """A process that runs one job after another, and the display of the current one."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -145,7 +145,7 @@ class _Worker:
     def _start(self) -> None:
         self.connection, theirs = multiprocessing.Pipe()
         context = multiprocessing.get_context("spawn")
-        with _without_interrupts():  # which a process inherits: only this one stops it
+        with _without_interrupts():  # inherited by the process: only this one stops it
             self.process = context.Process(
                 target=_serve, args=(theirs, self.workspace, LOGGER.level)
             )
@@ -153,9 +153,9 @@ class _Worker:
         theirs.close()  # so that the end of the process ends the connection
 
     def begin(self, job: Job, display: JobDisplay, seconds: float) -> None:
-        """Run a job for so many seconds at most, in a new process if the last one was killed.
+        """Run a job for at most `seconds`, in a new process if the last one was killed.
 
-        They count from now on, also while a new process starts.
+        The time counts from now on, also while a new process starts.
         """
         if self.connection.closed:
             self._start()
@@ -174,7 +174,7 @@ class _Worker:
 
 
 def _receive(worker: _Worker, queue: _Queue) -> None:
-    """Display or store what a worker sent."""
+    """Display or store a message from a worker."""
     assert worker.job is not None
     try:
         kind, *values = worker.connection.recv()
@@ -194,7 +194,7 @@ def _receive(worker: _Worker, queue: _Queue) -> None:
 
 
 def _stop(workers: Sequence[_Worker]) -> None:
-    """End all processes; those that run a job are interrupted and finish writing its files."""
+    """End all processes; those running a job are interrupted and finish writing its files."""
     with _without_interrupts():
         for worker in workers:
             worker.process.terminate()
@@ -208,7 +208,7 @@ def _stop(workers: Sequence[_Worker]) -> None:
 
 @contextlib.contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Ignore the interrupt of a terminal, which all of its processes receive."""
+    """Ignore the terminal's interrupt, which all of its processes receive."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
@@ -217,7 +217,7 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _serve(connection: Connection, workspace: Workspace, level: int) -> None:
-    """Run the jobs that are received until the connection or the process is ended."""
+    """Run received jobs until the connection or the process ends."""
     LOGGER.setLevel(level)
     LOGGER.addHandler(_SentRecords(connection))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -235,7 +235,7 @@ def _serve(connection: Connection, workspace: Workspace, level: int) -> None:
 
 
 class _SentRecords(logging.Handler):
-    """Sends what the package logs to the process that displays it."""
+    """Sends the package's log records to the process that displays them."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__()
@@ -247,7 +247,7 @@ class _SentRecords(logging.Handler):
 
 
 class _SentProgress:
-    """Progress that is sent to the process that displays it, now and then."""
+    """Progress that is sent at intervals to the process that displays it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection, self._units, self._sent = connection, 0, 0.0

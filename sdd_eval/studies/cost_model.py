@@ -1,4 +1,4 @@
-"""How long a job should take: measured on earlier jobs, else estimated from its operations."""
+"""Expected duration of a job: measured on earlier jobs, else estimated from its operations."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ _PASSES = {
 }
 #: Operations of a forward pass if they cannot be counted: those of ResNet-18 on 32 × 32 pixels.
 _DEFAULT_OPERATIONS = 1.1e9
-#: How many of an evaluator's newest runs are read.
+#: Number of an evaluator's newest runs that are read.
 _RUNS = 8
 _ROUGH = "rough: from operations alone"
-#: Recipe fields on which the time of an image depends: of a classifier and of a detector.
+#: Recipe fields that the time per image depends on, for a classifier and for a detector.
 _SPEED: Mapping[type, Sequence[str]] = {
     Recipe: ("dataset", "batch_size", "precision", "channels_last", "compile"),
     DetectorRecipe: (
@@ -99,7 +99,7 @@ class Estimates:
         return self._training(arch, work.recipe)
 
     def _training(self, arch: str, recipe: Any) -> Estimate:
-        """Estimate a training from a similar one, or from the operations of a forward pass."""
+        """Estimate a training run from a similar one, or from the operations of a forward pass."""
         images, cost = _training_images(recipe) * recipe.epochs, _relative_cost(recipe)
         names = _SPEED[type(recipe)]
         similar = [
@@ -129,12 +129,12 @@ class Estimates:
         return Estimate(images * operations / rate, _ROUGH)
 
     def _seconds_per_image(self, evaluator: str, arch: str) -> float | None:
-        """Return the mean of the newest earlier runs on such a device; None without."""
+        """Return the mean of the newest earlier runs on such a device; None if there are none."""
         paths = self.workspace.study.parent.glob(f"*/runs/*/{evaluator}-*.json")
         newest = sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
         seconds = []
         for path in newest[:_RUNS]:
-            with contextlib.suppress(InputError):  # of a damaged run, which reports name
+            with contextlib.suppress(InputError):  # a damaged run, which reports mention
                 run = store.read_run(path)
                 source, model = run.provenance, run.provenance.model or {}
                 same_device = source.device is not None and (source.device != "cpu") == self.gpu
@@ -171,7 +171,7 @@ def _training_images(recipe: Any) -> int:
 
 
 def _relative_cost(recipe: Any) -> float:
-    """Return the cost of a training step relative to cross-entropy's; 1 for a detector's."""
+    """Return the cost of a training step relative to cross-entropy; 1 for a detector."""
     if not isinstance(recipe, Recipe):
         return 1.0
     try:

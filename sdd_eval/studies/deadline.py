@@ -1,4 +1,4 @@
-"""A time limit for the jobs of a study: what does not fit is left for the next command."""
+"""A time limit for the jobs of a study: work that does not fit is left for the next command."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from sdd_eval.progress import Progress
 
 
 class OutOfTime(BaseException):
-    """The deadline comes before the work can end; what it has saved is kept.
+    """The deadline arrives before the work ends; results saved so far are kept.
 
-    Like `KeyboardInterrupt` not an `Exception`, so that nothing takes it for a failure.
+    Like `KeyboardInterrupt`, it is not an `Exception`, so that it is not taken for a failure.
     """
 
 
-#: Seconds after which no alarm is set, because timers of systems are limited.
+#: Seconds beyond which no alarm is set, because system timers are limited.
 _FAR = 1e8
 
 
 class Deadline:
-    """The time before which jobs end.
+    """The time by which jobs must end.
 
     Args:
         seconds: time from now on.
-        least: seconds of each job's shortest part that is kept, by the job's key; of those that are
-            not in it 0.
-        clock: returns the present time in seconds.
+        least: seconds of each job's shortest part that is kept, by the job's key; 0 for jobs not in
+            it.
+        clock: returns the current time in seconds.
         outer: the deadline of the whole command, if it is later.
     """
 
@@ -53,7 +53,7 @@ class Deadline:
         return self._end - self._clock()
 
     def before(self, seconds: float, least: Mapping[str, float] = MappingProxyType({})) -> Deadline:
-        """Return the deadline of jobs that end so many seconds earlier."""
+        """Return a deadline for jobs that must end `seconds` earlier."""
         return Deadline(self.left - seconds, least, self._clock, self)
 
     def of(self, key: str) -> Deadline:
@@ -63,19 +63,19 @@ class Deadline:
     def admits(self, key: str) -> bool:
         """Whether a job may begin: its shortest part fits, or it is the first with work to do.
 
-        The first is begun whatever its estimate, so that each command makes progress.
+        The first job begins whatever its estimate, so that each command makes progress.
         """
         least = self._least.get(key, 0.0)
         return not least or (self.left > 0 and (not self._begun or least <= self.left))
 
     def begin(self, key: str) -> None:
-        """Note that a job begins."""
+        """Record that a job begins."""
         self._begun = self._begun or self._least.get(key, 0.0) > 0
 
     def watch(self, progress: Progress) -> Progress:
-        """Return progress that is displayed by another one, and raises `OutOfTime`.
+        """Wrap progress so that it also raises `OutOfTime`.
 
-        A training ends after the last epoch that fits, other work at the deadline.
+        A training run ends after the last epoch that fits, other work at the deadline.
         """
         return _WatchedProgress(progress, self)
 
@@ -83,9 +83,10 @@ class Deadline:
     def alarm(self) -> Iterator[None]:
         """Raise `OutOfTime` at the deadline, also in work without progress.
 
-        It is raised as `KeyboardInterrupt` is: an operation on tensors ends first. An error that it
-        leads to on its way, as where a library restores its state, is `OutOfTime` too. Outside the
-        main thread, and on systems without alarms, as Windows, only watched progress ends the work.
+        It is raised like `KeyboardInterrupt`: a running tensor operation ends first. An error that
+        it causes on its way, for example where a library restores its state, becomes `OutOfTime`,
+        too. Outside the main thread, and on systems without alarms, such as Windows, only watched
+        progress ends the work.
         """
         main = threading.current_thread() is threading.main_thread()
         if self.left > _FAR or not main or not hasattr(signal, "setitimer"):
@@ -115,7 +116,7 @@ def _raise_out_of_time(*_: object) -> NoReturn:
 
 
 class _WatchedProgress:
-    """Progress of work that has to end before a deadline."""
+    """Progress of work that must end before a deadline."""
 
     def __init__(self, progress: Progress, deadline: Deadline) -> None:
         self._progress, self._deadline = progress, deadline

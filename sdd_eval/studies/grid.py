@@ -1,4 +1,4 @@
-"""Tables of trainings: lists are grids, so a table means every combination and every seed."""
+"""Tables of training runs: lists are grids, so a table means all combinations and seeds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sdd_eval.training.recipe import checkpoint_name as short_name
 #: Fields that a checkpoint's short name mentions; the others are hashed.
 _NAMED = ("dataset", "arch", "method", "method_options", "sd_dropout", *NAME_FIELDS)
 
-#: The most trainings of a table, and seeds of each: ten thousand files are slow in any folder.
+#: Maximum number of training runs per table, and of seeds: 10,000 files are slow in any folder.
 MOST_TRAININGS = 10_000
 
 #: Checkpoints by the id of their table.
@@ -33,7 +33,7 @@ Ids = dict[str, set[str]]
 def trainings_of(
     file: StudyFile, small: Small, seeds: Sequence[int] | None, lookup: Lookup | None
 ) -> tuple[dict[str, Training], Ids]:
-    """Return trainings by checkpoint, seed by seed, and checkpoints by id; errors name the line."""
+    """Return the training runs by checkpoint, and checkpoints by id; errors name the line."""
     common = list(combinations(file.recipe, RECIPE_FIELDS))
     if len(common) != 1:
         raise file.recipe.location.error("[recipe] has a list of values; put a grid into [[train]]")
@@ -57,7 +57,7 @@ def trainings_of(
 
 
 def _add(network: Training, networks: dict[str, Training], names: set[str]) -> None:
-    """Add a training, or merge its recipes into the existing one of that name."""
+    """Add a training run, or merge its recipes into the existing one of that name."""
     present = networks.setdefault(network.name, network)
     stands_for = [*present.stands_for, *network.stands_for]
     unique = tuple(r for n, r in enumerate(stands_for) if r not in stands_for[:n])
@@ -115,7 +115,7 @@ def _detector(
 
 
 def _detector_checkpoint_name(recipe: DetectorRecipe, backbone: str) -> str:
-    """Return the short name, with a hash of the settings that it does not mention."""
+    """Return the short name, plus a hash of the settings that it does not mention."""
     default = DetectorRecipe(dataset=recipe.dataset, epochs=recipe.epochs)
     pairs = {name: value for name, value in vars(recipe).items() if value != getattr(default, name)}
     key = f"{key_of(pairs)[:6]}-" if pairs else ""
@@ -136,7 +136,7 @@ def selection(table: TrainDetector | Evaluate, ids: Ids) -> set[str] | None:
 def combinations(
     table: Table, names: Sequence[str], shared: Mapping[str, Any] = MappingProxyType({})
 ) -> Iterator[dict[str, Any]]:
-    """Yield the fields of each recipe of a table, without seeds, on top of the `shared` ones."""
+    """Yield the fields of each recipe of a table, without seeds, added to the `shared` ones."""
     grid = table.given(names)
     options = grid.pop("method_options", {})
     option_grid = {name: v if isinstance(v, list) else [v] for name, v in options.items()}
@@ -172,7 +172,7 @@ def _recipe_of(
 
 
 def checkpoint_name(recipe: Recipe) -> str:
-    """Return a unique name: the short name, with a hash of the settings that it does not mention.
+    """Return a unique name: the short name, plus a hash of the settings that it does not mention.
 
     >>> checkpoint_name(Recipe(sd_dropout=1.0, drop_rate=0.3, seed=2))
     'cifar100-resnet18-ce-sdd1-drop0.3-seed2'

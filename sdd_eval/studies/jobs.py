@@ -20,7 +20,7 @@ class Workspace:
     threads: int | None = None
     limit: int | None = None
     until: float | None = None
-    """Half-width of rates below which an evaluation needs no more images; None uses all."""
+    """Target half-width of rates, below which no more images are evaluated; None uses all."""
     compared: tuple[str, ...] = ()
     """Checkpoints that are then evaluated on the same number of images."""
     command: str = ""
@@ -31,7 +31,7 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Job:
-    """A training or an evaluation; `needs` are the keys of the jobs that come before it."""
+    """A training run or an evaluation; `needs` are the keys of the jobs that must precede it."""
 
     key: str
     label: str
@@ -40,16 +40,16 @@ class Job:
 
     @property
     def checkpoint(self) -> str:
-        """The checkpoint that it makes or evaluates."""
+        """The checkpoint that it creates or evaluates."""
         work = self.work
         return work.checkpoint if isinstance(work, Evaluation) else work.name
 
 
 def jobs_of(study: Study) -> tuple[Job, ...]:
-    """Return all jobs: each training, followed by the evaluations that it makes possible.
+    """Return all jobs: each training run, followed by the evaluations that it makes possible.
 
-    A detector comes after its backbone. An evaluation needs the training of its checkpoint and of
-    the checkpoints in its settings.
+    A detector comes after its backbone. An evaluation needs the training runs of its checkpoint and
+    of the checkpoints in its settings.
     """
     order = {training.name: turn for turn, training in enumerate(study.trainings)}
     networks = sorted(
@@ -78,7 +78,7 @@ def _job(
     trained: Container[str],
     key: str = "",
 ) -> Job:
-    """Return a job that needs the trainings of these checkpoints; its key is the label or given."""
+    """Return a job that needs these checkpoints to be trained; its key is the label by default."""
     needs = tuple(f"train {name}" for name in dict.fromkeys(names) if name in trained)
     return Job(key or label, label, work, needs)
 

@@ -1,4 +1,4 @@
-"""The state of each job before anything runs, and how long the missing ones should take."""
+"""The state of each job before anything runs, and the expected time of missing ones."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ State = Literal["done", "interrupted", "missing", "blocked"]
 class Planned:
     """A job before it runs: its state, and how long it should take according to `source`.
 
-    `least` are the seconds of its shortest part that is kept: an epoch, or a whole evaluation.
-    A job is "blocked" if it would fail now; `note` says why, and `needs_blocked` whether the reason
-    is another blocked job.
+    `least` is the time in seconds of its shortest part that is kept: an epoch, or a whole
+    evaluation. A job is "blocked" if it would fail now; `note` says why, and `needs_blocked`
+    whether the reason is another blocked job.
     """
 
     job: Job
@@ -75,7 +75,7 @@ def _planned(
 
 
 def _missing_share(job: Job, workspace: Workspace, untrained: Sequence[Job]) -> float | None:
-    """Return the share of a job that is to do, None if done; raise InputError if it would fail."""
+    """Return the unfinished share of a job, None if done; raise InputError if it would fail."""
     work = job.work
     if not isinstance(work, Evaluation):
         return _missing_epochs(work, workspace)
@@ -99,7 +99,7 @@ def _missing_share(job: Job, workspace: Workspace, untrained: Sequence[Job]) -> 
 
 
 def _missing_epochs(work: Training, workspace: Workspace) -> float | None:
-    """Return the share of a training's epochs that is to do, None if it is done."""
+    """Return the unfinished share of a training run's epochs, None if it is done."""
     folder = workspace.checkpoints / work.name
     if checkpoints.is_checkpoint(folder):
         with contextlib.suppress(InputError):
@@ -118,7 +118,7 @@ def _missing_epochs(work: Training, workspace: Workspace) -> float | None:
 
 
 def _is_result_of(card: Card, work: Training, workspace: Workspace) -> bool:
-    """Return whether a checkpoint is the one that a training would make."""
+    """Return whether a checkpoint is the one that a training run would create."""
     if isinstance(work.recipe, Recipe):
         return card.recipe is not None and not differences(card.recipe, work.recipe)
     card_of_backbone = checkpoints.read_card(workspace.checkpoints / work.backbone)

@@ -1,4 +1,4 @@
-"""Evaluate on as many images as a given precision needs."""
+"""Evaluate on as many images as a given precision requires."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sdd_eval.records import Measurement, Run
 
 #: Number of images of the first evaluation.
 FIRST = 500
-#: Further images beyond those that the width of an interval asks for, which is itself estimated.
+#: Margin on the number of images that an interval's width suggests, which is itself an estimate.
 MARGIN = 1.05
 
 
@@ -31,9 +31,9 @@ def evaluate_until(
     """Evaluate on more and more images, until the 95 % half-width of each rate is below `until`.
 
     Rates are the numbers in percent that summarise the network. Other checkpoints are evaluated on
-    the same images, so that all can be compared, unless they cannot be evaluated. Runs on fewer
-    images that this call made are deleted. It ends with all images, or with the request's limit, if
-    these do not suffice.
+    the same images, so that all can be compared, unless they cannot be evaluated. Runs that this
+    call made on fewer images are deleted. It ends with all images, or the request's limit, if fewer
+    do not suffice.
     """
     most, others = request.limit, [other for other in others if other != checkpoint]
     limit = max(_stored_limit(folder, request) for folder in (checkpoint, *others)) or FIRST
@@ -62,7 +62,7 @@ def _of_others(
 def images_needed(run: Run, until: float) -> int | None:
     """Return the number of images at which all rates would be precise enough; None if they are.
 
-    Half-widths shrink as 1 / sqrt(images). None also if the run is on all images.
+    Half-widths shrink as 1 / sqrt(images). Also None if the run is on all images.
     """
     rates = (number for number in run.measurements if _is_rate(number, run))
     widths = ((m.high - m.low) / 2 for m in rates if m.low is not None and m.high is not None)
@@ -82,7 +82,7 @@ def _stored_limit(checkpoint: Path, request: evaluation.Request) -> int:
     folder = request.study / "runs" / checkpoint.resolve().name
     for _, run in store.readable_runs(folder.glob(f"{name}-*.json")):
         limits |= {run.limit} if run.evaluator == name and run.limit else set()
-    with contextlib.suppress(InputError):  # its own evaluation says why it cannot be evaluated
+    with contextlib.suppress(InputError):  # its own evaluation reports why it fails
         for limit in sorted(limits, reverse=True):
             if evaluation.is_measured(checkpoint, dataclasses.replace(request, limit=limit)):
                 return limit

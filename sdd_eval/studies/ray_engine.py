@@ -1,7 +1,7 @@
-"""Run jobs on a Ray cluster: a core or GPU per job, in folders that all nodes share.
+"""Run jobs on a Ray cluster: one core or GPU per job, in folders that all nodes share.
 
-A job whose node dies is started again elsewhere: a training resumes after its last complete epoch,
-and finished work is found. File locks keep two workers from running the same job.
+A job whose node dies is restarted elsewhere: a training run resumes after its last complete epoch,
+and finished work is reused. File locks keep two workers from running the same job.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sdd_eval.progress import NoProgress
 from sdd_eval.studies.jobs import Job, Workspace
 from sdd_eval.studies.run import WAIT, JobOutcome, not_run, run_job
 
-#: How many nodes or workers may die under one job before it counts as failed.
+#: Number of nodes or workers that may die during one job before it counts as failed.
 MAX_RETRIES = 20
 
 
@@ -34,8 +34,8 @@ def run_on_ray(
     """Submit all jobs to a cluster and wait; a job starts when those that it needs have ended.
 
     Each job must come after those that it needs. The workspace has absolute paths that every node
-    sees. The address is $RAY_ADDRESS if None, else a cluster on this machine. Raise InputError if
-    Ray is not installed, or there is no cluster at the address.
+    can access. If None, the address is $RAY_ADDRESS, else that of a cluster on this machine. Raise
+    InputError if Ray is not installed, or there is no cluster at the address.
     """
     ray = _connect(address)
     try:
@@ -54,7 +54,7 @@ def run_on_ray(
 
 
 def require_ray() -> Any:
-    """Return the package; raise InputError if it is not installed."""
+    """Import and return Ray; raise InputError if it is not installed."""
     try:
         import ray
     except ImportError as error:

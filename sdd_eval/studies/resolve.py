@@ -35,9 +35,9 @@ def read_study(
 ) -> Study:
     """Read a study file, with its table `[small]` if `small`, and with other seeds if given.
 
-    With `lookup`, also the data sets, checkpoints and positions of masks that it names are looked
-    up. Raise InputError, with the line and the most similar valid name, if the file is not a valid
-    study. The values of `[small]` are always checked, what they name only if `small`.
+    With `lookup`, the data sets, checkpoints and mask positions that it names are looked up as
+    well. Raise InputError, with the line and the most similar valid name, if the file is not a
+    valid study. The values of `[small]` are always checked, but what they name only if `small`.
     """
     file = read_study_file(path)
     _check_names(file)
@@ -61,7 +61,7 @@ def _study(
     seeds: Sequence[int] | None,
     lookup: Lookup | None,
 ) -> Study:
-    """Return the study, small if `stand_in` is the file's own."""
+    """Return the study, which is small if `stand_in` is the file's own."""
     small = stand_in is file.small
     families, gates = _families(file), tuple(_gates(file))
     trainings, ids = trainings_of(file, stand_in, seeds, lookup)
@@ -93,7 +93,7 @@ def _study(
 
 
 def _labels(file: StudyFile, trained: Sequence[Training]) -> dict[str, str]:
-    """Return the labels of checkpoints, those of `[labels]` before those of the trainings."""
+    """Return the labels of checkpoints; those of `[labels]` take precedence over training runs'."""
     known = {*(training.name for training in trained), *file.checkpoints, *file.detectors}
     for name in file.labels:
         if name not in known:
@@ -103,7 +103,7 @@ def _labels(file: StudyFile, trained: Sequence[Training]) -> dict[str, str]:
 
 
 def _columns(file: StudyFile, labels: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the columns of LaTeX tables; raise InputError if one is no metric and no label."""
+    """Return the columns of LaTeX tables; raise InputError if one is neither metric nor label."""
     others = (one.name for metrics in registry.registered().values() for one in metrics)
     known = {*registry.built_in(), *others, *labels.values(), *file.checkpoints}
     for name in file.columns:
@@ -114,7 +114,7 @@ def _columns(file: StudyFile, labels: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _families(file: StudyFile) -> dict[str, tuple[str, ...]]:
-    """Return the families with the present names of metrics; raise InputError for unknown names."""
+    """Return the families with current names of metrics; raise InputError for unknown names."""
     families = {}
     for name, selectors in file.families.items():
         with file.location.errors_at("families", name):
@@ -135,7 +135,7 @@ def _gates(file: StudyFile) -> Iterator[Gate]:
 
 
 def _selector(given: str) -> str:
-    """Return a selector EVALUATOR or EVALUATOR.METRIC under its present name, if it is known.
+    """Return a selector EVALUATOR or EVALUATOR.METRIC under its current name, if it is known.
 
     Evaluators of other packages may have metrics that they do not register.
     """
@@ -143,7 +143,7 @@ def _selector(given: str) -> str:
     evaluators = [name for name in names if f"{selector}.".startswith(f"{name}.")]
     if not evaluators:
         raise unknown_name("evaluator", selector, names)
-    evaluator = max(evaluators, key=len)  # names of evaluators may have dots
+    evaluator = max(evaluators, key=len)  # names of evaluators may contain dots
     metric = selector.removeprefix(evaluator).removeprefix(".")
     built_in = plugins.points("evaluators")[evaluator].value.startswith("sdd_eval.")
     reported = [one.name for one in registry.built_in().values() if evaluator in one.evaluators]
@@ -261,7 +261,7 @@ def _with_partners(
 ) -> Mapping[str, Any]:
     """Return the settings of an evaluation, with a checkpoint in place of an `id`.
 
-    It is the first checkpoint of the id with the seed of the evaluated one, else its first one.
+    It is the id's first checkpoint with the seed of the evaluated one, or else its first one.
     """
     evaluator, settings = configured(evaluation.evaluator, evaluation.settings), {}
     for setting, kind in settings_that_load(evaluator).items():
@@ -289,7 +289,7 @@ def _check(
     ids: Ids,
     lookup: Lookup,
 ) -> None:
-    """Raise InputError, with the line, if the networks of these names cannot be evaluated so."""
+    """Raise InputError, with the line, if these networks cannot be evaluated in this way."""
     evaluator = configured(evaluation.evaluator, evaluation.settings)
     recipes = [networks[name].recipe for name in names if name in networks]
     distinct = {(r.dataset, getattr(r, "validation", 0) > 0): r for r in recipes}

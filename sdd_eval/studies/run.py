@@ -1,4 +1,4 @@
-"""Run jobs in this process, and write what describes a study among its runs."""
+"""Run jobs in this process, and write the record of a study next to its runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from sdd_eval.studies.study import (
     warnings,
 )
 
-#: Seconds before a job that another process is running is tried again.
+#: Seconds after which a job that another process is running is tried again.
 WAIT = 2.0
 
 Result = Literal["done", "already done", "failed", "not run", "left"]
@@ -42,7 +42,7 @@ Result = Literal["done", "already done", "failed", "not run", "left"]
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """How a job ended, how long it took, and why it failed if it did."""
+    """How a job ended, how long it took, and why it failed, if it did."""
 
     key: str
     label: str
@@ -61,7 +61,7 @@ class JobOutcome:
 
     @property
     def failed(self) -> bool:
-        """Whether it cannot exist without a change; what a deadline left is no failure."""
+        """Whether it cannot exist without a change; work left by a deadline is not a failure."""
         return self.result in ("failed", "not run")
 
 
@@ -71,7 +71,7 @@ class JobProgress(Progress, Protocol):
     def job(
         self, label: str, seconds: float, one_piece: bool = False
     ) -> AbstractContextManager[None]:
-        """Enter a job that is expected to take so many seconds."""
+        """Enter a job that is expected to take `seconds`."""
 
 
 def run_jobs(
@@ -81,9 +81,9 @@ def run_jobs(
     progress: JobProgress,
     deadline: Deadline | None = None,
 ) -> list[JobOutcome]:
-    """Run the jobs one after the other; those that another process is running come last.
+    """Run the jobs one after another; those that another process is running come last.
 
-    Each job must come after those that it needs; `seconds` is its expected time by its key. Jobs
+    Each job must come after those that it needs; `seconds` gives its expected time by its key. Jobs
     that do not fit before the deadline are "left".
     """
     deadline = deadline or Deadline()
@@ -129,9 +129,9 @@ def _next(
 def run_job(
     job: Job, workspace: Workspace, progress: Progress, deadline: Deadline | None = None
 ) -> JobOutcome:
-    """Run a job; any exception but `Busy`, if another process runs it, is why it failed.
+    """Run a job; any exception except `Busy` (another process is running it) makes it fail.
 
-    At the deadline it is stopped and "left", with what it has stored.
+    At the deadline it is stopped and "left", and keeps what it has stored.
     """
     deadline = deadline or Deadline()
     begin = time.perf_counter()
@@ -157,7 +157,7 @@ def run_job(
 
 
 def not_run(job: Job, needed: JobOutcome) -> JobOutcome:
-    """Return the outcome of a job that needs one that has failed or is left."""
+    """Return the outcome of a job that needs another one which failed or was left."""
     if needed.result == "left":
         return left(job)
     return JobOutcome(job.key, job.label, "not run", reason=f"it needs {needed.label!r}")
@@ -171,7 +171,7 @@ def left(job: Job) -> JobOutcome:
 def _run(
     work: Training | Evaluation, workspace: Workspace, progress: Progress
 ) -> tuple[bool, tuple[str, ...]]:
-    """Run a training or an evaluation; return whether it was to do, and the run's warnings."""
+    """Train or evaluate; return whether there was anything to do, and the run's warnings."""
     if isinstance(work, Evaluation):
         outcome = _evaluated(work, workspace, progress)
         warnings = tuple(outcome.run.provenance.warnings or ())
@@ -197,7 +197,7 @@ def _run(
 def _evaluated(
     work: Evaluation, workspace: Workspace, progress: Progress | None = None
 ) -> evaluation.Outcome:
-    """Evaluate a checkpoint, unless its run is stored."""
+    """Evaluate a checkpoint, unless its run is already stored."""
     checkpoint, request = workspace.checkpoints / work.checkpoint, request_of(work, workspace)
     if workspace.until is not None and work.task == CLASSIFICATION:
         others = [workspace.checkpoints / name for name in workspace.compared]
@@ -231,7 +231,7 @@ def stored_runs(study: Study, workspace: Workspace) -> Iterator[Run]:
 
 
 def record_of(study: Study) -> StudyRecord:
-    """Return the content of `study.json`."""
+    """Return the study's record, the content of `study.json`."""
     networks = [*study.trainings, *study.detectors]
     return StudyRecord(
         **{item.name: getattr(study, item.name) for item in fields(Description)},

@@ -1,4 +1,4 @@
-"""The schema of study files: tables as structs, whose errors name the file and the line.
+"""The schema of study files: tables as structs, with errors that name the file and the line.
 
 name = "my-study"                   # name of its folder in the reports
 seeds = [0, 1, 2]                   # a single value may stand for a list of one
@@ -54,12 +54,12 @@ from sdd_eval.studies.study import DETECTOR_FIELDS, RECIPE_FIELDS
 from sdd_eval.studies.toml import Location, read_toml
 from sdd_eval.type_errors import accepted, failed_value, members
 
-#: Fields that select a side: of a classifier, of a detector, and of a detector's backbone.
+#: Fields that select a side: those of a classifier, a detector, and a detector's backbone.
 _BACKBONE = [f"backbone_{name}" for name in RECIPE_FIELDS]
 SIDE_FIELDS = (*dict.fromkeys([*RECIPE_FIELDS, "seed", *DETECTOR_FIELDS, "backbone", *_BACKBONE]),)
 
 Names = Annotated[tuple[str, ...], Meta(min_length=1)]
-#: Fields that a study file spells with a dash; of others "_" may be written as "-".
+#: Fields that a study file spells with a dash; in other fields "_" may be written as "-".
 _WITH_DASHES = {"train_detector": "train-detector"}
 
 
@@ -107,7 +107,7 @@ else:
 
 
 class Train(RecipeGrid, frozen=True, kw_only=True):
-    """Trainings: every combination of the values, with every seed."""
+    """Training runs: every combination of the values, with every seed."""
 
     noun: ClassVar[str] = "field of a training"
     seeds: tuple[int, ...] = ()
@@ -116,7 +116,7 @@ class Train(RecipeGrid, frozen=True, kw_only=True):
 
 
 class TrainDetector(DetectorGrid, frozen=True, kw_only=True):
-    """Trainings of detectors: every combination of the values, on every backbone."""
+    """Training runs of detectors: every combination of the values, on every backbone."""
 
     noun: ClassVar[str] = "field of a detector's training"
     of: Names | None = None
@@ -189,7 +189,7 @@ class Small(Table, frozen=True, kw_only=True):
 
 
 class StudyFile(Table, frozen=True, kw_only=True, rename=_WITH_DASHES):
-    """A study file; `tables` and `figures` are numbers of the paper's."""
+    """A study file; `tables` and `figures` are the numbers of those in the paper."""
 
     name: str | None = None
     title: str = ""
@@ -227,7 +227,7 @@ def read_study_file(path: Path) -> StudyFile:
 
 
 def _normalised(kind: Any, value: Any, location: Location) -> Any:
-    """Return a value as its type has it: tables with a location, single values as lists of one.
+    """Normalise a value to its type: tables get a location, single values become lists of one.
 
     A grid of lists is a list of lists.
     """
@@ -250,7 +250,7 @@ def _normalised(kind: Any, value: Any, location: Location) -> Any:
 
 
 def _table(kind: type[Table], values: Mapping[str, Any], location: Location) -> dict[str, Any]:
-    """Return a table with its location; renamed fields get present names, with a warning."""
+    """Return a table with its location; renamed fields get their current names, with a warning."""
     hints = typing.get_type_hints(kind)
     former = {old: new for old, new in former_names(Recipe).items() if new in hints}
     table: dict[str, Any] = {"": location}
@@ -281,7 +281,7 @@ def _method_options() -> frozenset[str]:
 
 
 def _error(error: str, data: Any, location: Location) -> InputError:
-    """Return an error of msgspec with its line, the wrong value and what is accepted."""
+    """Convert an error of msgspec: add its line, the wrong value and the accepted ones."""
     path, kind, value = failed_value(error, StudyFile, data)
     name = re.search(r"(?:unknown|required) field `(.+?)`", error)
     if name and error.startswith("Object contains unknown"):

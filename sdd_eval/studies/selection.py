@@ -1,6 +1,6 @@
 """Model selection: the best value of each hyper-parameter that a study varies.
 
-It is selected within a group of recipes that differ only in hyper-parameters and seeds.
+Values are selected within a group of recipes that differ only in hyper-parameters and seeds.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
 from sdd_eval.studies.jobs import Workspace
 from sdd_eval.studies.study import Study, Training
 
-#: A recipe: a classifier's, or a detector's with its backbone's.
+#: A recipe: a classifier's, or a detector's together with its backbone's.
 Fields = Mapping[str, Any]
 
 #: A card's accuracy on the validation images.
 VALIDATION = "validation_accuracy"
-#: Metrics to select by, in order of preference, each in words.
+#: Metrics to select by, in order of preference, each with a description.
 METRICS = {
     VALIDATION: "accuracy on the validation images",
     "accuracy": "accuracy on the test images",
@@ -41,7 +41,7 @@ HYPER_PARAMETERS = (
     *("method_options", "min_size", "max_size", "trainable_layers", "channels", "regions"),
     *(f"backbone_{name}" for name in _OPTIMISATION),
 )
-#: Those without effect if the weight of the SD-Dropout term is 0.
+#: Tuned fields that have no effect if the weight of the SD-Dropout term is 0.
 _OF_THE_TERM = ("drop_rate", "temperature", "direction", "position")
 
 
@@ -99,7 +99,7 @@ def _card_metrics(network: Training, workspace: Workspace) -> Mapping[str, float
 
 
 def _run_metrics(network: Training, workspace: Workspace) -> Mapping[str, float]:
-    """Return the numbers of the newest runs on the whole test set, of each evaluator's."""
+    """Return the numbers of each evaluator's newest run on the whole test set."""
     test = canonical_name(Path(network.recipe.dataset).name)
     paths = (workspace.study / "runs" / network.name).glob("*.json")
     runs = [run for _, run in store.readable_runs(paths)]
@@ -146,9 +146,9 @@ def varied(recipes: Iterable[Fields]) -> tuple[str, ...]:
 
 
 def group_key(recipe: Fields) -> str:
-    """Return what the recipes of a group share: all fields but hyper-parameters and seed.
+    """Return what the recipes of a group share: all fields except hyper-parameters and seed.
 
-    A method's options that are not numbers count, and whether there is an SD-Dropout term.
+    It includes a method's non-numeric options, and whether there is an SD-Dropout term.
     """
     fixed = {n: v for n, v in recipe.items() if n not in (*HYPER_PARAMETERS, "seed")}
     return _json({**fixed, "variants": _variants(recipe), "term": bool(recipe.get("sd_dropout"))})
@@ -165,7 +165,7 @@ def value_of(recipe: Fields, name: str) -> Any:
 
 
 def group_title(recipe: Fields) -> str:
-    """Return a group in words; of a detector on a foreign backbone that backbone.
+    """Describe a group in words; for a detector on a foreign backbone, by that backbone.
 
     >>> ce = {"method": "ce", "arch": "resnet18", "dataset": "cifar100"}
     >>> group_title({**ce, "sd_dropout": 0.1, "hidden_layers": 1})

@@ -1,4 +1,4 @@
-"""A study: its trainings, evaluations and comparisons, and the record of it among its runs."""
+"""A study: its training runs, evaluations and comparisons, and its record among the runs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from sdd_eval.records import Recipe, Task, decode, encode, with_present_names
 #: The file in a study's folder that describes the study: a `StudyRecord`.
 RECORD = "study.json"
 
-#: Fields of a recipe that a study file may set; seeds have a key of their own.
+#: Fields of a recipe that a study file may set; seeds have a separate key.
 RECIPE_FIELDS = tuple(
     f.name for f in dataclasses.fields(Recipe) if f.name not in ("seed", "start_sha256")
 )
-#: Fields of a detector's recipe that a study file may set; the backbone decides the others.
+#: Fields of a detector's recipe that a study file may set; the backbone determines the others.
 DETECTOR_FIELDS = tuple(
     f.name
     for f in dataclasses.fields(DetectorRecipe)
@@ -35,10 +35,10 @@ DETECTOR_FIELDS = tuple(
 class Training:
     """A checkpoint to train: a classifier, or a detector on a `backbone`, a checkpoint's name.
 
-    `fields` is its recipe as runs record it, a detector's with that of its backbone, or with the
-    backbone's name if that is not trained in the study. `label` names its group in reports.
-    `stands_for` are the full-size recipes that
-    it represents, in the same form; none if the backbone is not trained in the study.
+    `fields` is its recipe as runs record it, for a detector together with that of its backbone, or
+    with the backbone's name if the study does not train the backbone. `label` names its group in
+    reports. `stands_for` are the full-size recipes that it represents, in the same form; none if
+    the study does not train the backbone.
     """
 
     name: str
@@ -61,13 +61,13 @@ class Evaluation:
 
     @property
     def task(self) -> Task:
-        """The task of the networks that it is applied to."""
+        """The task of the networks to which it is applied."""
         return task_of(plugins.load("evaluators", self.evaluator))
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A base and the others it is compared with, each selected by values of recipe fields."""
+    """A base and the others compared with it, each selected by values of recipe fields."""
 
     base: Mapping[str, Any]
     others: tuple[Mapping[str, Any], ...]
@@ -77,7 +77,7 @@ class Comparison:
 class Gate:
     """Conditions under which the second sides of a study's comparisons fail.
 
-    Undecided conditions count as `undecided` says: "pass", "fail", or None for neither.
+    `undecided` says how undecided conditions count: "pass", "fail", or None for neither.
     """
 
     fail_if: tuple[str, ...]
@@ -94,7 +94,7 @@ class Pairing:
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What a study and its record say of it.
+    """The description that a study and its record share.
 
     `names` are the small study's stand-ins for data sets and networks; `families` the families of
     hypotheses, each a list of EVALUATOR or EVALUATOR.METRIC; `labels` the names of checkpoints, or
@@ -159,7 +159,7 @@ def warnings(study: Study) -> tuple[str, ...]:
 
 
 def _selected_on_test(prefix: str, varied: tuple[str, ...], metric: str) -> str:
-    """Return the caveat that hyper-parameters are selected on the images they are measured on."""
+    """Return the caveat that hyper-parameters are selected on the images used for measurement."""
     fields = " and ".join(name.replace("_", " ") for name in varied)
     return (
         f"{prefix}several values of {fields} are compared by {metric} on the test images, without "
@@ -168,7 +168,7 @@ def _selected_on_test(prefix: str, varied: tuple[str, ...], metric: str) -> str:
 
 
 def read_study_record(folder: Path) -> StudyRecord | None:
-    """Read `study.json`, None without a file; raise InputError if it is no such record."""
+    """Read `study.json`, None without a file; raise InputError if it is not such a record."""
     path = folder / RECORD
     if not path.is_file():
         return None
@@ -189,7 +189,7 @@ def configured(evaluator: str, settings: Mapping[str, Any]) -> Any:
 
 
 def settings_by_field(evaluator: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings, given by the names of flags or of fields, by the fields of an evaluator.
+    """Convert settings, named by flags or fields, to settings by the fields of an evaluator.
 
     Raise InputError for an unknown name.
 

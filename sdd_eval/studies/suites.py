@@ -1,4 +1,4 @@
-"""Suites of evaluators for checkpoints that exist, as studies without trainings."""
+"""Suites of evaluators for existing checkpoints, as studies without training runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Step:
 _CLEAN = (Step("accuracy"), Step("calibration"), Step("selective"))
 _ATTACKED = (Step("fgsm"), Step("odin"), Step("corruption"))
 
-#: Suites by name, in order of their cost.
+#: Suites by name, in order of cost.
 SUITES: Mapping[str, tuple[Step, ...]] = {
     "quick": (
         *_CLEAN,
@@ -96,7 +96,7 @@ def suite_study(
 
 
 def steps_of(evaluators: Sequence[str], suite: Sequence[Step]) -> Iterator[Step]:
-    """Yield a step for each evaluator, with its settings in the suite or their defaults.
+    """Yield a step for each evaluator, with its settings in the suite or the default ones.
 
     Raise InputError for an unknown evaluator, or one of object detectors.
     """
@@ -113,7 +113,7 @@ def _evaluator(step: Step) -> Any:
 
 
 def _settings(step: Step, given: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
-    """Return a step's settings, with the data sets that are given."""
+    """Return a step's settings, with the given data sets."""
     loads = settings_that_load(_evaluator(step)).items()
     sets = {name: given[kind][1] for name, kind in loads if kind in given and given[kind][1]}
     return {**step.settings, **sets}

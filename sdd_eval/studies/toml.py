@@ -60,7 +60,7 @@ class Location:
         *default: str | int,
         shared: tuple[Location, Mapping[str, Any]] | None = None,
     ) -> Iterator[None]:
-        """Add the line of the key that an error names, or whose value it names.
+        """Add the line of the key that an error mentions, or whose value it mentions.
 
         `values` are those of the table and of tables in it, `shared` those of a table that these
         complete. Errors that name none get the line of the table, or of the `default` key.
@@ -76,9 +76,9 @@ class Location:
 
 
 def _named(error: str, values: Mapping[str, Any]) -> Iterator[tuple[bool, int, KeyPath]]:
-    """Yield where an error names a key or a word of its value, and the key's path.
+    """Yield the place where an error names a key or a word of its value, and the key's path.
 
-    Before the place is whether the error does not begin to say there what the value is.
+    The first element is False if the error continues there with "is" or "has".
 
     >>> list(_named("unknown attack 'PGDD'", {"limit": 3, "settings": {"name": "PGDD"}}))
     [(True, 16, ('settings', 'name'))]
@@ -127,11 +127,11 @@ def line_of(path: KeyPath, text: str) -> int:
 
 @functools.lru_cache(maxsize=4)
 def _prefixes(text: str) -> list[tuple[int, dict[str, Any]]]:
-    """Return the first line of each statement, with what the document says up to its last one."""
+    """Return the first line of each statement, and the document's content up to its last line."""
     lines = text.split("\n")
     prefixes, line = [], 1
     for end in range(1, len(lines) + 1):
-        with contextlib.suppress(tomllib.TOMLDecodeError):  # within a value of several lines
+        with contextlib.suppress(tomllib.TOMLDecodeError):  # within a multi-line value
             prefixes.append((line, tomllib.loads("\n".join(lines[:end]))))
             line = end + 1
     return prefixes

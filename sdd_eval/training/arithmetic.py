@@ -1,4 +1,4 @@
-"""Arithmetic of a training step: the precision of its recipe, and convolutions fast on a CPU."""
+"""Arithmetic of a training step: the precision of its recipe, and fast convolutions on a CPU."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from torch.overrides import TorchFunctionMode
 
 from sdd_eval.records import Recipe
 
-#: Output pixels up to which a product of matrices takes less time than oneDNN's convolution,
-#: forward and backward: with AMX a fifth for 512 channels and 2×2 pixels, and as much for 4×4.
+#: Largest number of output pixels for which a matrix product is faster than oneDNN's convolution,
+#: forward and backward: with AMX it takes a fifth of the time for 512 channels and 2×2 pixels, and
+#: as much for 4×4.
 FEW_PIXELS = 4
 
 
 @contextmanager
 def arithmetic(recipe: Recipe, device: torch.device) -> Iterator[None]:
-    """Compute losses with the precision of a recipe: as they are, or under autocast to bfloat16."""
+    """Compute losses at the precision of a recipe: unchanged, or under autocast to bfloat16."""
     enabled = recipe.precision == "bf16"
     fast = enabled and device.type == "cpu" and not recipe.compile
     with (
@@ -31,10 +32,10 @@ def arithmetic(recipe: Recipe, device: torch.device) -> Iterator[None]:
 
 
 class FewPixelConvolutions(TorchFunctionMode):
-    """Context in which nn.Conv2d computes few pixels as the product of two matrices.
+    """Context in which nn.Conv2d computes small outputs as the product of two matrices.
 
-    This holds under autocast on a CPU, for kernels of 3×3 with padding 1 and without bias. Results
-    differ from those of the convolution by rounding only.
+    This applies under autocast on a CPU, to 3×3 kernels with padding 1 and no bias. Results differ
+    from those of the convolution only by rounding.
     """
 
     def __torch_function__(
@@ -44,7 +45,7 @@ class FewPixelConvolutions(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> object:
-        """Call a function of PyTorch, or the product in its place."""
+        """Call a PyTorch function, or compute the product instead."""
         if func is functional.conv2d and len(args) == 7 and torch.is_autocast_enabled("cpu"):
             x, weight, bias, stride, *others = args
             plain = bias is None and others == [(1, 1), (1, 1), 1]

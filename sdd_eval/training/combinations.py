@@ -1,4 +1,4 @@
-"""Combinations of settings that are refused before training, with the reason."""
+"""Combinations of settings that are rejected before training, with the reason."""
 
 from __future__ import annotations
 

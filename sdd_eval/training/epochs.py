@@ -1,4 +1,4 @@
-"""The epochs of any training, from the last saved one to the last, and their average losses."""
+"""The epochs of a training run, from the last saved one to the last, and their mean losses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Stateful(Protocol):
     """What changes during training besides the trained module and its optimiser."""
 
     def state_dict(self) -> Mapping[str, Any]:
-        """Return what a resumed training needs."""
+        """Return the state that a resumed run needs."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> Any:
         """Restore what `state_dict` returned."""
@@ -46,13 +46,13 @@ def train_epochs(
 ) -> State[RecipeType]:
     """Train from a state to the recipe's last epoch.
 
-    `trained`, `optimiser` and what is `further` part of the state hold the state's tensors.
+    `trained`, `optimiser` and the objects in `further` hold the state's tensors.
 
     `train_epoch` trains one epoch, counted from 0, and returns its `lr` and mean losses, including
-    `loss`; `probe` returns further columns of the history. `save` is called after each epoch, on a
-    GPU in a thread with a copy of the state while the next one runs (`background_writer`). Progress
-    counts images, of which an epoch has `images`. Raise InputError if a weight is not finite; the
-    last saved state is that of the epoch before.
+    `loss`; `probe` returns further columns of the history. `save` is called after each epoch; on a
+    GPU it runs in a thread, on a copy of the state, during the next epoch (`background_writer`).
+    Progress counts images; an epoch has `images` of them. Raise InputError if a weight is not
+    finite; the last saved state is then that of the previous epoch.
     """
     epochs = state.recipe.epochs
     progress.start(label, epochs * images)
@@ -153,5 +153,5 @@ class LossAverage:
 
 
 def advice(epoch: int) -> str:
-    """Return advice for a training that failed in an epoch."""
+    """Return advice for a training run that failed in an epoch."""
     return "the epoch before is saved; try a lower lr" if epoch else "try a lower lr"

@@ -1,4 +1,4 @@
-"""The weights that a training exports: the last or the best ones, averaged over steps or not."""
+"""The weights that a training run exports: last or best, optionally averaged over steps."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from sdd_eval.records import Recipe
 
 
 class ExportedWeights:
-    """An average of a network's weights, and those of its best epoch, as far as a recipe has them.
+    """The average of a network's weights and those of its best epoch, if the recipe uses them.
 
-    Both are part of the saved state of a training.
+    Both are part of the saved training state.
     """
 
     def __init__(
         self, network: Network, recipe: Recipe, validation: ImageSet | None = None
     ) -> None:
-        """Begin at the network's weights; without validation images nothing is validated."""
+        """Start from the network's weights; without validation images nothing is validated."""
         self.network, self.recipe, self.validation = network, recipe, validation
         self.average: AveragedModel | None = None
         self.best: dict[str, Any] = {}
@@ -33,18 +33,18 @@ class ExportedWeights:
 
     @property
     def current(self) -> Network:
-        """The network as it would be exported now, were it not for a better epoch before."""
+        """The network that would be exported now if no earlier epoch were better."""
         return self.network if self.average is None else cast(Network, self.average.module)
 
     def update(self) -> None:
-        """Move the average towards the network, after a step."""
+        """Update the average with the network's weights after a step."""
         if self.average is not None:
             self.average.update_parameters(self.network)
 
     def validate(self, epoch: int) -> dict[str, float]:
-        """Return accuracy and NLL on the validation images if they are due, and keep the best.
+        """Return accuracy and NLL on the validation images if due, and keep the best weights.
 
-        Of epochs with equal accuracy the first is the best.
+        Among epochs with equal accuracy, the first is the best.
         """
         every = self.recipe.validate_every
         due = every and epoch and (epoch % every == 0 or epoch == self.recipe.epochs)
@@ -69,7 +69,7 @@ class ExportedWeights:
         return self.current, self.best["epoch"]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed training needs."""
+        """Return the state that a resumed run needs."""
         average = {} if self.average is None else self.average.state_dict()
         return {"average": average, "best": self.best}
 

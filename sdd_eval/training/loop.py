@@ -34,8 +34,8 @@ def fit(
 ) -> State[Recipe]:
     """Train from a state to the recipe's last epoch.
 
-    Several processes all run this function, each on its rows of every batch. `exported` follows
-    the network. `save`, `progress`, `probe` and the errors are those of `train_epochs`.
+    If several processes train, each runs this function on its rows of every batch. `exported`
+    tracks the network. `save`, `progress`, `probe` and the errors are those of `train_epochs`.
     """
     recipe, device = state.recipe, data.device
     optimiser = optimiser_of(recipe, objective, fused=device.type in ("cpu", "cuda") or None)
@@ -80,7 +80,7 @@ def _logged(losses: Losses, batch: Batch) -> dict[str, Tensor]:
 
 
 def _checked(batches: Iterator[Batch], averages: LossAverage) -> Iterator[Batch]:
-    """Yield the batches and check the losses now and then, as each check waits for the device."""
+    """Yield the batches and check the losses only now and then: each check waits for the device."""
     for step, batch in enumerate(batches):
         alone_on_cpu = batch.rows is None and batch.labels.device.type == "cpu"
         if step % 50 == 0 or alone_on_cpu:

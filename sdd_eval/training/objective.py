@@ -21,7 +21,7 @@ from sdd_eval.training.methods.sd_dropout import sd_dropout_loss
 class Objective(nn.Module):
     """The network with a method's training-only parts; `forward` returns the losses of one step.
 
-    It is one module whose `forward` is the whole step, so that wrappers of modules can wrap it.
+    A single module whose `forward` is the whole step, so that module wrappers can be applied.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class Objective(nn.Module):
         )
 
     def after_update(self, batch: Batch, generator: torch.Generator) -> None:
-        """Let the method act after an update of the weights."""
+        """Call the method's hook after an update of the weights."""
         with torch.no_grad():
             self._hook("after_update")(self._step(batch, generator))
 
     def after_epoch(self, epoch: int, summed: Callable[[Tensor], Tensor]) -> None:
-        """Let the method act after a number of epochs; `summed` sums over all processes."""
+        """Call the method's hook after `epoch` epochs; `summed` sums over all processes."""
         parts, memory = dict(self.parts.items()), dict(self.memory.named_buffers())
         with torch.no_grad():
             self._hook("after_epoch")(EpochEnd(self.network, parts, memory, epoch, summed))
@@ -75,7 +75,7 @@ class Objective(nn.Module):
         return Step(self.network, parts, batch, generator, self.recipe.epochs, memory)
 
     def _hook(self, name: str) -> Callable[..., Any]:
-        """Return an optional function of the method, or the default of the base class."""
+        """Return an optional hook of the method, or the base class's default."""
         default = functools.partial(getattr(BaseMethod, name), self.method)
         return getattr(self.method, name, default)
 
@@ -102,7 +102,7 @@ class WeightedLoss(nn.Module):
 
 
 def initialise_as_authors(*modules: nn.Module) -> None:
-    """Initialise convolutions as the paper's authors do, from torch's global random state.
+    """Initialise convolutions as the paper's authors do, with torch's global random state.
 
     Every convolution of a built-in ResNet and of a BYOT branch is drawn from a Kaiming normal
     distribution (fan-out, gain of ReLU). Batch norms start at weight 1 and bias 0 and linear layers

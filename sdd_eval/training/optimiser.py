@@ -31,13 +31,13 @@ class BatchPlan(NamedTuple):
     """What happens after the gradient of a batch."""
 
     share: float
-    """Share of the batch's images in those of its update."""
+    """The batch's share of the images of its update."""
     rate: float | None
     """Learning rate of the update that the batch completes; None if it completes none."""
 
 
 def plan_epoch(recipe: Recipe, epoch: int, images: int) -> list[BatchPlan]:
-    """Return the plan of each batch of an epoch of so many images."""
+    """Return the plan of each batch of an epoch over this many images."""
     sizes = [min(recipe.batch_size, images - n) for n in range(0, images, recipe.batch_size)]
     groups = [sizes[n : n + recipe.accumulate] for n in range(0, len(sizes), recipe.accumulate)]
     plans: list[BatchPlan] = []
@@ -49,7 +49,7 @@ def plan_epoch(recipe: Recipe, epoch: int, images: int) -> list[BatchPlan]:
 
 
 def update(optimiser: torch.optim.Optimizer, rate: float, clip_norm: float | None) -> None:
-    """Change the parameters by one step at a learning rate, with a gradient of limited norm.
+    """Update the parameters once at a learning rate, with the gradient norm clipped if requested.
 
     The gradients are removed afterwards.
     """

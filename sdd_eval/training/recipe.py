@@ -19,7 +19,7 @@ from sdd_eval.validation import bounds_of, check_bounds, check_milestones, parse
 #: A setting that depends on the data set.
 AUTO: Final = "auto"
 
-#: Fields that appear in default names if they are unusual, because they change the method.
+#: Fields that appear in default names if their values are unusual: they change the method.
 NAME_FIELDS = (
     *("drop_rate", "temperature", "direction", "position", "hidden_layers"),
     *("init", "images_per_class", "validation"),
@@ -60,7 +60,7 @@ def validated(recipe: Recipe) -> Recipe:
 
 
 def initialisation(recipe: Recipe) -> Literal["authors", "torch"]:
-    """Return the initial weights of a recipe: its own choice, or what "auto" means on its data."""
+    """Return a recipe's kind of initial weights: its own, or what "auto" means for its data."""
     if recipe.init != AUTO:
         return recipe.init
     return "authors" if recipe.dataset in PAPER_SETS else "torch"
@@ -88,9 +88,9 @@ def settings_of(method: BaseMethod) -> dict[str, Any]:
 def checkpoint_name(recipe: Recipe) -> str:
     """Return `DATASET-ARCH-METHOD[-sddλ][-WORDS]-seedN`; the words name unusual settings.
 
-    Epochs, batch size, learning rate, momentum, weight decay, milestones and what only affects the
-    computation have no word: give such a training a name of its own. Raise InputError if the method
-    or one of its settings is unknown.
+    Epochs, batch size, learning rate, momentum, weight decay, milestones and settings that only
+    affect the computation have no word: name such runs yourself. Raise InputError if the method or
+    one of its settings is unknown.
 
     >>> checkpoint_name(Recipe(sd_dropout=0.1, seed=2))
     'cifar100-resnet18-ce-sdd0.1-seed2'
@@ -101,7 +101,7 @@ def checkpoint_name(recipe: Recipe) -> str:
     """
     term = f"-sdd{recipe.sd_dropout:g}" if recipe.sd_dropout else ""
     recipe = dataclasses.replace(recipe, method=recipe.method.replace("-", "_"))
-    # Renamed fields have their former names, so that earlier names stand for the same recipe.
+    # Renamed fields keep their former names here, so that earlier names mean the same recipe.
     former = {new: old for old, new in records.former_names(Recipe).items()}
     unusual = {former.get(name, name): value for name, value in _unusual(recipe).items()}
     words = "".join(
@@ -123,9 +123,9 @@ def _unusual(recipe: Recipe) -> dict[str, Any]:
 
 
 def differences(one: Any, other: Any) -> Mapping[str, tuple[Any, Any]]:
-    """Return fields, with both values, in which a recipe differs from another.
+    """Return the fields in which a recipe differs from another, with both values.
 
-    In the other one, "auto" fits any value, and so does a SHA-256 that is not known yet.
+    In the other one, "auto" matches any value, and so does a SHA-256 that is not known yet.
     """
     known = {n: v for n, v in vars(other).items() if v or not n.endswith("_sha256")}
     pairs = {name: (getattr(one, name), value) for name, value in known.items()}

@@ -37,8 +37,8 @@ class TrainingFolder(Generic[RecipeType]):
     def run(self, complete: Callable[[], Card], processes: Processes | None = None) -> Card:
         """Return the card of the finished checkpoint, training what is missing with `complete`.
 
-        The folder is locked meanwhile, by the first of several processes. Raise InputError if it
-        contains something else, or another process trains in it.
+        Meanwhile the folder is locked, by the first of several processes. Raise InputError if it
+        contains anything else, or another process is training in it.
         """
         processes = processes or Processes("cpu")
         locked = store.locked(self.folder, "training")
@@ -54,7 +54,7 @@ class TrainingFolder(Generic[RecipeType]):
                         self.folder.rmdir()
 
     def start_state(self, fingerprint: str, threads: int | None) -> State[RecipeType]:
-        """Return the resumed state with its threads, or a new one; InputError for other images."""
+        """Return the resumed state or a new one; raise InputError if it has seen other images."""
         state = read_state(self.folder, type(self.recipe))
         other = state is not None and state.fingerprint != fingerprint
         if state is None or (other and self.overwrite):
@@ -88,7 +88,7 @@ class TrainingFolder(Generic[RecipeType]):
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot write {self.folder}: {error.strerror}") from error
-        for leftover in self.folder.glob(".*.part"):  # of a process that was killed while writing
+        for leftover in self.folder.glob(".*.part"):  # from a process killed while writing
             leftover.unlink()
         if not is_checkpoint(self.folder):
             state = read_state(self.folder, type(self.recipe))

@@ -1,7 +1,7 @@
-"""The learning rate as a function of the step, so that a resumed training needs no other state.
+"""The learning rate as a function of the step, so that a resumed run needs no other state.
 
 The schedules are those of `torch.optim.lr_scheduler`, in closed form: `MultiStepLR` changes between
-epochs, `CosineAnnealingLR`, `OneCycleLR` and the warm-up of `LinearLR` with every step.
+epochs; `CosineAnnealingLR`, `OneCycleLR` and the warm-up of `LinearLR` change with every step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The weights of another checkpoint from which a training starts."""
+"""The checkpoint whose weights a training run starts from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Start:
     def of(cls, recipe: Recipe, folder: Path, *, trust_code: bool) -> Start | None:
         """Open the recipe's `start_from`, a path or a name in a folder; None if it has none.
 
-        Raise InputError if there is no such checkpoint, or it is of another architecture.
+        Raise InputError if there is no such checkpoint, or it has another architecture.
         """
         if not recipe.start_from:
             return None
@@ -42,9 +42,9 @@ class Start:
         return replace(recipe, start_from=name, start_sha256=sha256)
 
     def load(self, network: Network) -> None:
-        """Load the weights into a network, but for last layers of another shape.
+        """Load the weights into a network, except for last layers of another shape.
 
-        Raise InputError if another weight does not fit.
+        Raise InputError if any other weight does not fit.
         """
         own, weights = network.state_dict(), self.checkpoint.network().state_dict()
         last = {name for name in (*own, *weights) if name.startswith("classifier.")}

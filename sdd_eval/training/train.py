@@ -61,22 +61,22 @@ def train(
 ) -> Card:
     """Train a recipe into `folder/NAME`, resuming after the last finished epoch; return its card.
 
-    A finished checkpoint is not trained again. On a CPU a resumed training ends in exactly the
-    weights of an uninterrupted one, because it keeps its number of threads. Under torchrun all
+    A finished checkpoint is not trained again. On a CPU, a resumed run ends with exactly the
+    weights of an uninterrupted one, because it keeps its number of threads. With torchrun, all
     processes train one network, with the losses of a single process up to rounding.
 
     Args:
         data_root: folder of data sets; the catalogue's default if None.
         name: name of the checkpoint; `checkpoint_name(recipe)` if None.
         device: "cpu", "cuda", "cuda:1" …, or "auto".
-        threads: CPU threads of each process; if None torch's current number, but one for a
+        threads: CPU threads of each process; if None, torch's current number, or one for a
             small network.
         workers: worker processes of each process that decode and augment photographs, without
-            effect on numbers; if None as many as threads, but none for one thread.
-        progress: progress in images.
+            effect on results; if None, as many as threads, or none for a single thread.
+        progress: reports progress in images.
         overwrite: replace a checkpoint of another recipe, or a damaged one.
-        trust_code: allow running the network factory that `recipe.arch` names, if it names one.
-        data: loads the images if they are needed; by default the recipe's data set.
+        trust_code: allow running the network factory that `recipe.arch` names, if any.
+        data: called to load the images if needed; by default loads the recipe's data set.
 
     Raise InputError if the recipe or the data are invalid, or the folder contains something else.
     """
@@ -136,7 +136,7 @@ def _complete(
 
 
 def _default_threads(recipe: Recipe, data: TrainingData) -> int | None:
-    """Return one thread for a small network, None if the network is code of others."""
+    """Return one thread for a small network; None for a third-party network."""
     if ":" in recipe.arch:
         return None
     spec = data.spec(recipe)
@@ -149,7 +149,7 @@ def _objective(
     recipe: Recipe, data: TrainingData, start: Start | None, device: torch.device
 ) -> Objective:
     seed_global(recipe.seed, "weights")
-    network = build(data.spec(recipe), trust_code=True)  # `train` has checked it
+    network = build(data.spec(recipe), trust_code=True)  # checked by `train`
     if start is not None:
         start.load(network)
     objective = Objective(network, method_of(recipe), recipe, len(data.train))
@@ -203,7 +203,7 @@ def export(
 
 
 def _standardisation(recipe: Recipe, images: ImageSet) -> str:
-    """Return whose constants are used: of grey images the data set's own (`Recipe`)."""
+    """Return whose constants are used: for grey images, the data set's own (`Recipe`)."""
     own = recipe.standardisation == "authors" and images.channels != 3
     return recipe.dataset if own else recipe.standardisation
 

@@ -20,12 +20,12 @@ from sdd_eval.data.corruption.definition import (
     whole,
 )
 
-#: Kernels with more taps than this go through a Fourier transform.
+#: Kernels with more taps than this are applied by a Fourier transform.
 _MANY_TAPS = 100
 
 
 def gaussian(images: Floats, sigma: float) -> Floats:
-    """Filter by a Gaussian over rows and columns, truncated at 4 σ, with repeated edges."""
+    """Filter with a Gaussian over rows and columns, truncated at 4 σ, with repeated edges."""
     blurred: Floats = ndimage.gaussian_filter(
         images, (0, sigma, sigma, 0), mode="nearest", truncate=4.0
     )
@@ -33,7 +33,7 @@ def gaussian(images: Floats, sigma: float) -> Floats:
 
 
 def gaussian_blur(images: Floats, sigma: float) -> Floats:
-    """Blur by a Gaussian of standard deviation σ."""
+    """Blur with a Gaussian of standard deviation σ."""
     return gaussian(images, scaled(sigma, images.shape[1]))
 
 
@@ -51,7 +51,7 @@ def defocus_kernel(radius: float, alias: float, side: int) -> NDArray[np.float64
 
 
 def defocus_blur(images: Floats, constants: tuple[float, float]) -> Floats:
-    """Filter by a smoothed disk; the image is mirrored at its edge pixels."""
+    """Filter with a smoothed disk; the image is mirrored at its edge pixels."""
     side = images.shape[1]
     kernel = defocus_kernel(*constants, side)
     half = len(kernel) // 2
@@ -101,7 +101,7 @@ def glass_sources(offsets: NDArray[np.int16], reach: int) -> NDArray[np.int64]:
 def glass_blur(
     images: Floats, constants: tuple[float, int, int], offsets: NDArray[np.int16]
 ) -> Floats:
-    """Blur to uint8, replace pixels by random neighbours, and blur again."""
+    """Blur to uint8, replace pixels with random neighbours, and blur again."""
     sigma, delta, rounds = constants
     count, side, _, channels = images.shape
     sigma = scaled(sigma, side)
@@ -122,7 +122,7 @@ def motion_kernel(radius: float, sigma: float, side: int) -> Floats:
 
 
 def motion(images: Floats, weights: Floats, degrees: NDArray[np.float64]) -> Floats:
-    """Average each image along a ray at its own angle, with repeated edges."""
+    """Average each image along a ray at an individual angle, with repeated edges."""
     side, reach = images.shape[1], len(weights) - 1
     padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
     angles = np.radians(degrees)[:, None] * np.ones(len(weights))
@@ -151,7 +151,7 @@ def motion_blur(
 def zoom_blur(images: Floats, zooms: int) -> Floats:
     """Average the image and `zooms` centre zooms by 1, 1.01, ….
 
-    The factors are rounded as in `np.arange(1, 1.26, 0.01)` of the original, whose 1.25 is a little
+    The factors are rounded as in the original's `np.arange(1, 1.26, 0.01)`, whose 1.25 is slightly
     larger, so that 26 pixels are enlarged to 33 and not to 32.
     """
     side = images.shape[1]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Draws = tuple[NDArray[Any], ...]
 
-#: Side in pixels to which the lengths of the recipe refer.
+#: Image side in pixels to which the lengths in the recipe refer.
 SIDE = 32
 
 
@@ -35,7 +35,7 @@ class Definition:
 
 
 def scaled(length: float, side: int) -> float:
-    """Scale a length in pixels of a 32 × 32 image to another side, not to less than one pixel.
+    """Scale a length in pixels of a 32 × 32 image to another side, but not below one pixel.
 
     >>> scaled(2.5, 32), scaled(2.5, 224), scaled(2.5, 8), scaled(0.4, 8)
     (2.5, 17.5, 1.0, 0.4)
@@ -70,6 +70,6 @@ def truncated(images: Floats) -> NDArray[np.uint8]:
     """Convert images in [0, 1] to uint8: clip, multiply by 255 and truncate.
 
     0.0005 of a level is added first, so that rounding errors (a flat region under a blur) do not
-    lower a whole level on some machines.
+    lower pixels by a whole level on some machines.
     """
     return (images.clip(0, 1) * 255 + 5e-4).astype(np.uint8)

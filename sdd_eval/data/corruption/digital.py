@@ -13,7 +13,7 @@ from sdd_eval.data.corruption.definition import Definition, Floats, from_levels,
 
 
 def brightness(images: Floats, more: float) -> Floats:
-    """Raise the value of HSV; hue and saturation, hence channel ratios, are unchanged."""
+    """Raise the HSV value; hue and saturation, hence channel ratios, are unchanged."""
     value = images.max(axis=3, keepdims=True)
     raised = np.minimum(value + more, 1)
     brighter: Floats = np.where(
@@ -23,7 +23,7 @@ def brightness(images: Floats, more: float) -> Floats:
 
 
 def saturate(images: Floats, constants: tuple[float, float]) -> Floats:
-    """Multiply and raise the saturation of HSV, in which grey has the hue of red."""
+    """Multiply and raise the HSV saturation; grey has the hue of red."""
     times, plus = constants
     value = images.max(axis=3, keepdims=True)
     depth = value - images
@@ -71,7 +71,7 @@ def _jpeg(image: Image.Image, quality: int) -> Image.Image:
 
 
 def jpeg_compression(images: Floats, quality: int) -> Floats:
-    """Compress images as JPEG of a quality."""
+    """Compress images as JPEG at the given quality."""
     return _with_pillow(images, lambda image: _jpeg(image, quality))
 
 

@@ -17,7 +17,7 @@ from sdd_eval.data.corruption.definition import SIDE, Definition, Draws, Floats,
 from sdd_eval.data.image_folder import image_files, read_image
 from sdd_eval.errors import InputError, file_errors
 
-#: Number of windows, and their side in sides of the image.
+#: Number of windows, and their side relative to the image's.
 WINDOWS, ACROSS = 5, 5
 #: How much single crystals vary in brightness, relative to the patches.
 GRAIN = 0.75
@@ -35,7 +35,7 @@ _LIGHT = (
 
 @functools.lru_cache(maxsize=2)
 def synthetic_windows(side: int) -> tuple[Floats, ...]:
-    """Return the frosted windows (5 · side, 5 · side, 3) in [0, 1] for images of a side."""
+    """Return the frosted windows (5 · side, 5 · side, 3) in [0, 1] for images of this side."""
     return tuple(_window(number, side) for number in range(WINDOWS))
 
 
@@ -139,7 +139,7 @@ def read_photographs(photos: Sequence[Photo] | None, side: int) -> tuple[Photogr
     """Read photographs of frost; None for synthetic frost.
 
     Of the six published photographs the first five are used, in their order, as in the original.
-    Raise InputError if the list or a folder is empty, or a file is no image, or too small.
+    Raise InputError if the list or a folder is empty, or a file is not an image or too small.
     """
     if photos is None:
         return None
@@ -205,7 +205,7 @@ def _scaled_shape(photo: Photograph, side: int) -> tuple[int, int]:
 
 
 def window_of(photo: Photograph, side: int) -> Floats:
-    """Return a photograph resized for images of a side; bilinear, without antialiasing."""
+    """Return a photograph resized for images of this side; bilinear, without antialiasing."""
     pixels: Any = from_levels(photo.pixels)
     for axis, length in enumerate(_scaled_shape(photo, side)):
         last = pixels.shape[axis] - 1
@@ -221,13 +221,13 @@ def window_of(photo: Photograph, side: int) -> Floats:
 
 
 def frost(images: Floats, constants: tuple[float, float], crop: Floats) -> Floats:
-    """Return the weighted sum of the image and the crop of the window."""
+    """Return the weighted sum of the image and the window crop."""
     image_weight, frost_weight = constants
     return image_weight * images + frost_weight * crop
 
 
 def frost_definition(photos: tuple[Photograph, ...] | None, side: int) -> Definition:
-    """Return the definition of frost for images of a side; synthetic without photographs."""
+    """Return the definition of frost for images of this side; synthetic without photographs."""
     panes = (
         synthetic_windows(side)
         if photos is None

@@ -18,13 +18,13 @@ from sdd_eval.data.images import ComputedImages, ImageSet, Pixels, Rows, metadat
 from sdd_eval.data.provenance import REGENERATED
 from sdd_eval.metrics.corruption import FIFTEEN
 
-#: Rendered cells of at most so many bytes are cached, and so many bytes in total.
+#: Maximum size in bytes of a rendered cell that is cached, and of all cached cells.
 SMALL, CACHE_BYTES = 2**20, 2**26
 
 
 @dataclass(frozen=True)
 class GeneratedCorruptions:
-    """The images of `source` under every corruption, rendered when they are read."""
+    """The images of `source` under every corruption, rendered on access."""
 
     source: ImageSet
     seed: int = 0
@@ -87,13 +87,13 @@ class GeneratedCorruptions:
 def _cached(
     key: str, shape: tuple[int, ...], render: Callable[[Rows], Pixels]
 ) -> Callable[[Rows], Pixels]:
-    """Return a function that renders only rows that are not in the cache."""
+    """Return a function that only renders rows that are not in the cache."""
 
     def cached(rows: Rows) -> Pixels:
         if key not in _CACHE:
             _CACHE[key] = np.empty(shape, np.uint8), np.zeros(shape[0], dtype=bool)
             while sum(images.nbytes for images, _ in _CACHE.values()) > CACHE_BYTES:
-                del _CACHE[next(iter(_CACHE))]  # the oldest cells make room
+                del _CACHE[next(iter(_CACHE))]  # evict the oldest cells
         pixels, rendered = _CACHE[key]
         missing = np.unique(rows[~rendered[rows]])
         if len(missing):
@@ -104,6 +104,6 @@ def _cached(
     return cached
 
 
-#: Images of small cells, and which rows are rendered, by fingerprint; shared by the evaluations of
+#: Images of small cells and flags of their rendered rows, by fingerprint; shared by evaluations of
 #: several checkpoints.
 _CACHE: dict[str, tuple[Pixels, NDArray[np.bool_]]] = {}

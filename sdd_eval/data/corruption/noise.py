@@ -28,7 +28,7 @@ def gaussian_noise(images: Floats, scale: float, noise: Floats) -> Floats:
 
 
 def shot_noise(images: Floats, white: float, photons: Floats) -> Floats:
-    """Return photon counts as brightness; `white` photons are white."""
+    """Return photon counts as brightness; a count of `white` is white."""
     return photons / white
 
 

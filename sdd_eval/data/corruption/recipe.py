@@ -28,7 +28,7 @@ VERSION: int = 3
 
 _DEFINITIONS: dict[str, Definition] = {**NOISE, **BLUR, **WEATHER, **DIGITAL, **ELASTIC, **SPATTER}
 
-#: Values per block, chosen to fit into the processor's cache.
+#: Values per block, chosen to fit into the CPU cache.
 _VALUES = 2**19
 
 
@@ -43,8 +43,8 @@ def corrupt(
 ) -> NDArray[np.uint8]:
     """Corrupt images, uint8 (n, side, side, channels), grey or RGB, at a severity from 1 to 5.
 
-    Lengths in pixels scale with side / 32. Grey images are repeated to three channels for
-    corruptions with colour, and returned as luma. The result only depends on the image, seed,
+    Lengths in pixels scale with side / 32. For corruptions with colour, grey images are repeated to
+    three channels, and luma is returned. The result only depends on the image, seed,
     corruption, severity and the image's index in the whole set, by default 0 … n − 1.
     `frost_photos` are files or arrays; None for synthetic frost. Raise InputError if corruption,
     severity, seed or shape is invalid, or a photograph cannot be read or is too small.

@@ -23,7 +23,7 @@ Block = NDArray[np.uint8]
 Photographs = tuple[frost.Photograph, ...] | None
 
 
-#: The arguments of `corrupt` for a block of clean images, but the photographs.
+#: The arguments of `corrupt` for a block of clean images, except the photographs.
 Job = dict[str, Any]
 Render = Callable[[Iterable[Job]], Iterator[Block]]
 
@@ -33,11 +33,11 @@ _photographs: Photographs = None
 
 @contextlib.contextmanager
 def renderer(workers: int, photos: Photographs) -> Iterator[Render]:
-    """Provide a function that renders jobs in order, in processes that end with this one."""
+    """Provide a function that renders jobs in order, in processes that exit with this one."""
     if workers <= 1:
         yield lambda jobs: (corrupt(**job, frost_photos=photos) for job in jobs)
         return
-    # Spawned, as forking a process in which torch runs threads may deadlock.
+    # Spawned, because forking a process in which torch runs threads may deadlock.
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), _start_worker, (photos,)
     )
@@ -71,7 +71,7 @@ def _start_worker(photos: Photographs) -> None:
 
 
 def _exit_with_parent() -> None:
-    """Exit when the parent process has ended or been killed."""
+    """Exit when the parent process ends or is killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -40,7 +40,7 @@ def snow(images: Floats, constants: Snow, layer: Floats, degrees: NDArray[np.flo
 
 
 def draw_fog(random: np.random.Generator, image: Floats, constants: tuple[float, float]) -> Draws:
-    """Draw a number in [−1, 1] for each point of the plasma but its corner."""
+    """Draw a number in [−1, 1] for each point of the plasma except its corner."""
     size = 1 << max(0, len(image) - 1).bit_length()  # the next power of two
     return (random.uniform(-1, 1, size**2 - 1),)
 
@@ -49,7 +49,7 @@ def plasma(numbers: NDArray[np.float64], decay: float) -> NDArray[np.float64]:
     """Return periodic diamond-square plasma (n, size, size) in [0, 1] from (n, size² − 1) numbers.
 
     Each step halves the spacing of the known points. The random part added to their mean is
-    `decay`² times weaker at each step, as in the code that made CIFAR-10-C.
+    `decay`² times weaker at each step, as in the code that generated CIFAR-10-C.
     """
     count, size = len(numbers), round((numbers.shape[1] + 1) ** 0.5)
     field = np.zeros((count, size, size))
@@ -198,7 +198,7 @@ def _mud(liquid: Floats, sigma: float) -> Floats:
 
 
 def spatter(images: Floats, constants: Spatter, layer: Floats) -> Floats:
-    """Add water or replace the image by mud, rendered at most at 32 × 32 pixels and enlarged."""
+    """Add water or replace the image with mud, rendered at up to 32 × 32 pixels and enlarged."""
     loc, scale, sigma, threshold, strength, mud = constants
     side, grain = images.shape[1], layer.shape[1]
     liquid = gaussian(loc + scale * layer, sigma)[..., 0]

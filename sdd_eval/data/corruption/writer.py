@@ -41,12 +41,12 @@ def write_corrupted(
     progress: Progress | None = None,
     workers: int = 1,
 ) -> Regenerated:
-    """Write the corruptions that are missing in a folder, and return its record.
+    """Write the corruptions that are missing from a folder, and return its record.
 
-    Until a file is complete it is called `.NAME.npy.part`, and the next call continues with it.
+    Until a file is complete, it is called `.NAME.npy.part`, and the next call continues it.
     Progress counts rendered images, 5 per image and corruption. Raise InputError if a corruption is
     unknown, the images have no labels, the folder was made from other inputs or not by this
-    package, it cannot be written, or another process writes it.
+    package, it cannot be written, or another process is writing it.
     """
     for corruption in corruptions:
         require_corruption(corruption, seed=seed)
@@ -96,7 +96,7 @@ def _write(images: ImageSet, final: Path, seed: int, render: Render, progress: P
 
 
 def _require_space(images: ImageSet, folder: Path, corruptions: Sequence[str]) -> None:
-    """Raise InputError, before any work, if the disk has no room for the files that are missing."""
+    """Raise InputError, before any work, if the disk has no space for the missing files."""
     size = len(SEVERITIES) * len(images) * images.image_size**2 * images.channels
     paths = (folder / f"{corruption}.npy" for corruption in corruptions)
     parts = [_partial(path) for path in paths if not path.exists()]
@@ -151,7 +151,7 @@ def _jobs(images: ImageSet, corruption: str, seed: int, done: int) -> Iterator[J
 def _record(
     folder: Path, images: ImageSet, seed: int, photos: tuple[frost.Photograph, ...] | None
 ) -> Regenerated:
-    """Return the record of the folder, written if there is none; InputError if of other inputs."""
+    """Return the folder's record, writing it if missing; InputError if the inputs differ."""
     record = Regenerated(
         recipe=VERSION,
         seed=seed,

@@ -27,10 +27,10 @@ def add(name: str, path: Path, root: Path) -> Status:
     """Place a folder, an archive or a file where the reader of a data set expects it.
 
     A folder is linked, not copied: moving it later breaks the link. It may be the published folder,
-    its parent, or its innermost folder. A name that is not in the catalogue becomes that of a
-    custom set: a folder of images (sub-folders are classes), `.npz` files with `images` and
-    `labels`, or a corrupted test set in CIFAR-C's layout. Raise InputError if `path` does not exist
-    or is not such a set, the set exists already, or the disk cannot be written.
+    its parent, or its innermost folder. A name that is not in the catalogue creates a custom set: a
+    folder of images (sub-folders are classes), `.npz` files with `images` and `labels`, or a
+    corrupted test set in CIFAR-C's layout. Raise InputError if `path` does not exist or is not such
+    a set, the set already exists, or the disk cannot be written.
     """
     path, target = Path(os.path.expanduser(path)), _catalogued(name)
     with file_errors("find", path):
@@ -68,7 +68,7 @@ def _catalogued(name: str) -> Any:
 
 
 def _opened(path: Path, staged: Path) -> Path:
-    """Return the folder to search: the user's own, or one with the content of the file."""
+    """Return the folder to search: the user's own, or one with the file's content."""
     if path.is_dir():
         return path
     folder = staged / "opened"
@@ -82,7 +82,7 @@ def _opened(path: Path, staged: Path) -> Path:
 
 
 def _matching(target: Any, path: Path, source: Path, staged: Path) -> tuple[Path, str]:
-    """Return a folder at or below `source`, and where below the root the reader accepts it."""
+    """Return a folder at or below `source`, and its place below the root for the reader."""
     for number, (folder, location) in enumerate(_candidates(target.folder, source)):
         mirror = staged / f"mirror{number}"
         link = mirror / location
@@ -94,13 +94,13 @@ def _matching(target: Any, path: Path, source: Path, staged: Path) -> tuple[Path
                 if status.present and status.images:
                     verified_status(target, mirror)
                     return folder, location
-        except InputError as error:  # with the user's path instead of the link's
+        except InputError as error:  # name the user's path instead of the link's
             raise InputError(str(error).replace(str(link), str(folder))) from error
     raise InputError(f"{path} does not look like {target.name}: no images as in {target.folder}/")
 
 
 def _candidates(folder: str, source: Path) -> Iterator[tuple[Path, str]]:
-    """Yield folders that may be the set, each with the part of `folder` (e.g. dtd/images) it is."""
+    """Yield folders that may be the set, each with its part of `folder` (e.g. dtd/images)."""
     parts = folder.split("/")
     for outer in dict.fromkeys((source, unwrap(source))):
         if (outer / parts[0]).is_dir():

@@ -32,11 +32,11 @@ TIMEOUT = 30.0
 #: Seconds to wait after each consecutive attempt that received no data.
 PAUSES = (1.0, 2.0, 4.0, 8.0)
 
-#: Exceptions of an interrupted or refused connection, after which to try again.
+#: Exceptions of an interrupted or refused connection, after which the download is retried.
 _INTERRUPTED = (OSError, http.client.HTTPException)
 
 
-#: What a server returns that no longer has the file.
+#: What servers often return when they no longer have the file.
 _HTML = "an HTML page instead of the file"
 
 
@@ -51,7 +51,7 @@ def download(
 
     An official set on disk is left unchanged. Raise InputError if the set has no download, other
     files are in its place, the URL does not return the published file, or the disk is full. Partial
-    files are kept, and the same call resumes the download.
+    files are kept, and the next call resumes the download.
     """
     if not dataset.archives:
         add = f" or has none; `sdd-eval data add {dataset.name} PATH` adds a local copy"
@@ -63,7 +63,7 @@ def download(
     for archive in dataset.archives:
         if archive not in placed:
             _get_archive(dataset.name, archive, root, progress or NoProgress(), pauses)
-    content = getattr(dataset, "content", None)  # if the files have no checksums of their own
+    content = getattr(dataset, "content", None)  # for files without checksums of their own
     if content is not None:
         record_verified(root, dataset.name, content(root), dataset.archives[0].md5)
     for archive in dataset.archives:
@@ -108,7 +108,7 @@ def _get_archive(
 
 
 def _receipt(archive: Archive, root: Path) -> Path:
-    """Return the marker that an archive is installed; removed once the whole set is."""
+    """Return the marker of an installed archive; it is removed once the whole set is installed."""
     return root / ".downloads" / f"{archive.md5}.placed"
 
 
@@ -177,7 +177,7 @@ class _Transfer:
         try:
             response = urllib.request.urlopen(self._request(have), timeout=TIMEOUT)
         except urllib.error.HTTPError as error:
-            if error.code != 416:  # the partial file is at least as long as the file
+            if error.code != 416:  # the partial file is at least as long as the complete one
                 raise
             error.close()
             complete = _total(error.headers.get("Content-Range")) == have > 0
@@ -208,7 +208,7 @@ class _Transfer:
             return self._receive(response, have, total)
 
     def _receive(self, response: Any, have: int, total: int | None) -> bool:
-        """Append the response to the partial file, or overwrite that if `have` is 0."""
+        """Append the response to the partial file, or overwrite it if `have` is 0."""
         with file_errors("write", self.part):  # not retried
             opened = io.FileIO(self.part, "ab" if have else "wb")
         with opened as file:
@@ -228,7 +228,7 @@ class _Transfer:
         if have:
             headers["Range"] = f"bytes={have}-"
             validator = self._record().get("validator")
-            if validator:  # a changed file is then returned completely
+            if validator:  # if the file has changed, it is then returned completely
                 headers["If-Range"] = validator
         return urllib.request.Request(self.archive.url, headers=headers)
 
@@ -241,7 +241,7 @@ class _Transfer:
         )
 
     def _size(self) -> int:
-        """Return the size of the partial file, if it is of this URL."""
+        """Return the size of the partial file, if it comes from this URL."""
         if not self.part.is_file() or self._record().get("url") != self.archive.url:
             return 0
         return self.part.stat().st_size

@@ -20,9 +20,9 @@ from sdd_eval.errors import InputError, file_errors
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack the files and folders of a tar (of any compression) or zip into a folder.
 
-    Raise InputError if the file is no archive or is broken, its content is larger than the disk or
-    implausibly large for the archive, or a member lies outside the folder or is a link or a device;
-    the caller deletes what was already written.
+    Raise InputError if the file is not an archive or is broken, its content is larger than the disk
+    or implausibly large for the archive, or a member lies outside the folder or is a link or a
+    device; the caller deletes files that were already written.
     """
     free, unpacked = free_bytes(folder), 0
 
@@ -88,7 +88,7 @@ def staging(root: Path) -> Iterator[Path]:
 
 
 def install_staged(staged: Path, folder: Path) -> None:
-    """Move the entries of `staged` into `folder`; raise InputError, moving none, if one exists."""
+    """Move the entries of `staged` into `folder`; if one exists, move none, raise InputError."""
     names = (entry.name for entry in staged.iterdir())
     entries = [staged / n for n in names if not n.startswith(".") and n != "__MACOSX"]
     for entry in entries:

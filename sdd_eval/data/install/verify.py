@@ -24,12 +24,12 @@ class Finding:
 
     item: str
     verdict: Literal["ok", "wrong", "missing", "unknown"]
-    """"unknown" if the publisher gives nothing to compare with."""
+    """"unknown" if the publisher provides nothing to compare with."""
     detail: str = ""
 
 
 def verify(name: str, root: Path, progress: Progress | None = None) -> tuple[Finding, ...]:
-    """Verify a set without cached checksums; raise InputError if it is unknown or absent."""
+    """Verify a set, ignoring cached checksums; raise InputError if it is unknown or absent."""
     progress = progress or NoProgress()
     if name.endswith(REGENERATED_SUFFIX):
         folder = regenerated_folder(name.removesuffix(REGENERATED_SUFFIX), root)
@@ -62,7 +62,7 @@ def _regenerated(name: str, folder: Path, progress: Progress) -> Iterator[Findin
 
 
 def _present(target: Any, root: Path) -> bool:
-    """Return whether anything of the set is on disk, even if broken."""
+    """Return whether any part of the set is on disk, even if broken."""
     try:
         return bool(target.status(root).present)
     except (InputError, OSError):
@@ -86,7 +86,7 @@ def _compared(
 
 
 def _content(target: Any, root: Path) -> Iterator[Finding]:
-    """Compare the content with that of the published archive, if it was unpacked here."""
+    """Compare the content with that of the published archive, if this package unpacked it."""
     has_checksums = not target.archives or getattr(target, "md5", None)
     if has_checksums or not hasattr(target, "content"):
         return
@@ -110,7 +110,7 @@ def _annotations(target: Any, root: Path) -> Iterator[Finding]:
 
 
 def _unreadable(target: Any, root: Path, progress: Progress) -> Iterator[Finding]:
-    """Read every image file of both splits, and count those of each class."""
+    """Read every image file of both splits, and count the images of each class."""
     for split in () if hasattr(target, "load_corrupted") else ("test", "train"):
         try:
             images = target.load(root, split)
@@ -139,7 +139,7 @@ def verified_status(dataset: DatasetPlugin, root: Path) -> Status:
     loaded: Any = load(root)
     broken = dict(getattr(loaded, "broken", {}))
     if "labels" in broken and not (loaded.folder / "labels.npy").exists():
-        del broken["labels"]  # those of the clean set are used
+        del broken["labels"]  # the clean set's labels are used
     if broken:  # tolerated in an evaluation, but not when a set is added
         raise InputError("; ".join(broken.values()))
     return dataset.status(root)

@@ -40,7 +40,7 @@ class Noise(Reader):
         return Status(MADE_HERE, self.count, "random numbers")
 
     def read(self, root: Path, split: str, shape: Shape) -> ComputedImages:
-        """Return the images, the same every time; by default 3 channels of 32 pixels."""
+        """Return the images, identical in every call; by default 3 channels of 32 pixels."""
         require_split(self.name, split, "test")
         side, channels = shape.side or 32, shape.channels or 3
 

@@ -54,7 +54,7 @@ class Cifar(Reader):
         return {f"{self.folder}/{name}": md5 for name, md5 in files.items()}
 
     def status(self, root: Path) -> Status:
-        """Return what is on disk of the test images; read only if their checksum is not cached."""
+        """Return the state of the test images, read only if their checksum is not cached."""
         folder = root / self.folder
         if not all((folder / name).is_file() for name in self.test):
             return Status(ABSENT, 0, str(folder))

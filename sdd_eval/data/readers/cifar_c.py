@@ -26,7 +26,7 @@ from sdd_eval.records import FORMAT
 
 #: The record in a folder that this package wrote.
 REGENERATED_FILE = "regenerated.json"
-#: The end of the names of the sets that `sdd-eval data corrupt` writes.
+#: Suffix of the names of sets that `sdd-eval data corrupt` writes.
 REGENERATED_SUFFIX = "_c_regenerated"
 
 
@@ -42,7 +42,7 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Regenerated(msgspec.Struct, frozen=True):
-    """The content of `regenerated.json`: how the images were rendered, and from which."""
+    """The content of `regenerated.json`: how the images were rendered, and from which source."""
 
     recipe: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 1
     seed: int = 0
@@ -79,7 +79,7 @@ class CorruptedDataset(Reader):
         return {f"{self.folder}/{name}.npy": md5 for name, md5 in self.md5.items()}
 
     def status(self, root: Path) -> Status:
-        """Return what is on disk; reads headers, and checksums from the cache."""
+        """Return the state of the set on disk; reads headers, and checksums from the cache."""
         folder = root / self.folder
         names = present_corruptions(folder)
         if not names:
@@ -98,7 +98,7 @@ class CorruptedDataset(Reader):
         )
 
     def load_corrupted(self, root: Path) -> CorruptedFolder:
-        """Open the corruptions that are on disk; raise InputError if none is usable."""
+        """Open the corruptions on disk; raise InputError if none is usable."""
         folder = root / self.folder
         if not present_corruptions(folder):
             raise missing_dataset(self.name, folder, bool(self.archives))
@@ -114,7 +114,7 @@ class CorruptedDataset(Reader):
         return combined_fingerprint(file_sums(folder, names, fresh=fresh))
 
     def _provenance(self, root: Path, count: int, sums: Sums) -> str:
-        """Compare the count, and the md5 of each file or of the archive that they are from."""
+        """Compare the count, and the md5 of each file or of the archive that they come from."""
         if read_regenerated(root / self.folder) or self.name.endswith(REGENERATED_SUFFIX):
             return REGENERATED
         if self.clean is None:
@@ -145,7 +145,7 @@ class CorruptedFolder:
     frost: str
     class_names: tuple[str, ...] = ()
     broken: Mapping[str, str] = field(default_factory=dict)
-    """Why each unusable file is unusable, by name without suffix."""
+    """The reason why each unusable file is unusable, by name without suffix."""
     recipe: int = 1
     """Version of the recipe that rendered the images, if this package did."""
 
@@ -181,8 +181,8 @@ class CorruptedFolder:
 def open_corrupted_folder(name: str, folder: Path) -> CorruptedFolder:
     """Open the corruptions of a folder; every file is checked and hashed (then cached).
 
-    A file that is truncated, or whose shape or type differs from most, only loses its own
-    corruption: `broken` has the reason. `regenerated.json`, if there is one, states the frost.
+    If a file is truncated, or its shape or type differs from most, only its own corruption is lost:
+    `broken` has the reason. `regenerated.json`, if it exists, states the source of the frost.
     Raise InputError if no file is usable, or `labels.npy` contradicts them.
     """
     names = present_corruptions(folder)
@@ -226,7 +226,7 @@ def count_images(folder: Path, corruptions: tuple[str, ...]) -> tuple[int, str]:
 def present_corruptions(folder: Path) -> tuple[str, ...]:
     """Return the corruptions whose files are in a folder, the benchmark's first, in its order.
 
-    Files of other names are corruptions of the user's own, if `labels.npy` is beside them.
+    Files of other names are the user's own corruptions, if `labels.npy` is next to them.
     """
     known = tuple(name for name in NINETEEN if (folder / f"{name}.npy").is_file())
     if not (folder / "labels.npy").is_file():
@@ -241,12 +241,12 @@ def file_sums(folder: Path, names: tuple[str, ...], *, fresh: bool = False) -> d
 
 
 def combined_fingerprint(sums: Sums) -> str:
-    """Return one sha256 over those of several files."""
+    """Return one sha256 over the checksums of several files."""
     return value_fingerprint(*sorted((name, digests.sha256) for name, digests in sums.items()))
 
 
 def read_regenerated(folder: Path) -> Regenerated | None:
-    """Return the record of a folder that this package wrote, None for others."""
+    """Return the record of a folder that this package wrote; None for other folders."""
     path = folder / REGENERATED_FILE
     if not path.is_file():
         return None

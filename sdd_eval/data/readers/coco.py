@@ -46,7 +46,7 @@ class CocoImages:
         return len(self.annotations.files)
 
     def pixels(self, index: int, channels: int = 3) -> Pixels:
-        """Return an image, uint8 (channels, height, width); raise InputError for another size."""
+        """Return an image, uint8 (channels, height, width); InputError if its size differs."""
         path = self.folder / self.annotations.files[index]
         pixels: Pixels = np.array(read_image(path, channels))
         height, width = self.annotations.sizes[index].tolist()
@@ -100,7 +100,7 @@ class CocoFolder(FileReader):
     """
 
     def is_present(self, base: Path) -> bool:
-        """Return whether there are annotations."""
+        """Return whether annotations exist."""
         return is_coco(base)
 
     def count(self, root: Path) -> int:
@@ -144,7 +144,7 @@ class CocoFolder(FileReader):
         require_files(folder, annotations.files)
         content = folder_fingerprint(folder, annotations.files)
         fingerprint = value_fingerprint(file_digests(path).sha256, content)
-        # The 123,287 photographs are hashed when downloaded and by `sdd-eval data check` only.
+        # The 123,287 photographs are only hashed when downloaded and by `sdd-eval data check`.
         provenance = self.provenance(root, split, len(annotations.files))
         return CocoImages(self.name, folder, annotations, fingerprint, provenance)
 

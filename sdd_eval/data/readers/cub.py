@@ -46,7 +46,7 @@ def boxes(base: Path, files: Sequence[str]) -> Boxes:
 
 
 def _table(path: Path, columns: int) -> dict[str, list[str]]:
-    """Read a list: the id of an image and `columns` further columns per line."""
+    """Read a list: each line has an image's id and `columns` further columns."""
     try:
         with file_errors("read", path):
             lines = path.read_text(encoding="utf-8").splitlines()

@@ -53,7 +53,7 @@ DIGITS = Digits()
 #: Number of scenes of each split.
 COUNTS = {"train": 64, "test": 32}
 SIDE = 64
-#: Cells per side of a scene; each holds a digit or none.
+#: Cells per side of a scene; each holds at most one digit.
 CELLS = 2
 #: Probability that a cell has a digit, and the factors by which the 8 × 8 digits are enlarged.
 FILLED, SCALES = 0.5, (2, 3)

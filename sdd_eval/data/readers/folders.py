@@ -37,7 +37,7 @@ LARGEST = 224
 
 @dataclass(frozen=True)
 class FileReader(Reader):
-    """Base of the readers of image files below `folder` (relative to the data root, or absolute).
+    """Base class of readers of image files below `folder` (relative to the data root, or absolute).
 
     `published` are the publisher's numbers of images by split; None for a user's folder.
     """
@@ -49,7 +49,7 @@ class FileReader(Reader):
     archives: tuple[Archive, ...] = ()
 
     def status(self, root: Path) -> Status:
-        """Return what is on disk of the test images; reads lists and file names only."""
+        """Return the state of the test images on disk; only reads lists and file names."""
         base = root / self.folder
         if not self.is_present(base):
             return Status(ABSENT, 0, str(base))
@@ -67,7 +67,7 @@ class FileReader(Reader):
         return root / self.folder
 
     def provenance(self, root: Path, split: str, count: int, content: str | None = None) -> str:
-        """Return the provenance by count and content, by default that in the cache."""
+        """Return the provenance by count and content hash (by default the cached one)."""
         expected = (self.published or {}).get(split)
         if expected is None:
             return USERS_FOLDER
@@ -77,7 +77,7 @@ class FileReader(Reader):
 
     @abstractmethod
     def is_present(self, base: Path) -> bool:
-        """Return whether a folder has the layout of the set."""
+        """Return whether a folder has the set's layout."""
 
     @abstractmethod
     def count(self, root: Path) -> int:
@@ -85,7 +85,7 @@ class FileReader(Reader):
 
     @abstractmethod
     def hashed_files(self, root: Path, split: str) -> tuple[Path, Sequence[str]]:
-        """Return a folder and the files below it by which the content is identified."""
+        """Return a folder and the files below it that identify the content."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class FolderSet(FileReader):
 
     Sub-folders are classes. Images are returned at the network's size: short side to that size (256
     for 224, see `resize_side`), then a centre crop. `side` is the default size (None: that of the
-    first image, at most 224). `margin` of 32 pixels are cropped rather than resized, as ODIN does
-    with its 36 × 36 images.
+    first image, at most 224). Images of 32 + `margin` pixels are cropped, not resized, to 32, as in
+    ODIN with its 36 × 36 images.
     """
 
     side: int | None = None
@@ -142,11 +142,11 @@ class FolderSet(FileReader):
         folder = unwrap(root / self.folder)
         splits = split_folders(folder) or {"test": folder}
         require_split(self.name, split, *splits)
-        # Below train/ and test/ even a sole sub-folder is a class, not a wrapper.
+        # Below train/ and test/, even an only sub-folder is a class, not a wrapper.
         return splits[split] if "train" in splits else unwrap(splits[split])
 
     def _class_names(self, root: Path, folder: Path, files: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the classes of the training images if there are any, so that splits agree."""
+        """Return the classes of the training images, if any, so that the splits agree."""
         training = split_folders(unwrap(root / self.folder)).get("train", folder)
         return class_folders(training, files if training == folder else image_files(training))
 

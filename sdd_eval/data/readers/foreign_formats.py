@@ -1,4 +1,4 @@
-"""MATLAB files and pickles of arrays, read without executing code in them."""
+"""MATLAB files and pickles of arrays, read without executing code from them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sdd_eval.errors import InputError
 
 
 def read_matlab(path: Path, *names: str) -> dict[str, NDArray[Any]]:
-    """Read variables of a MATLAB file and no others; raise InputError if one is missing."""
+    """Read only these variables of a MATLAB file; raise InputError if one is missing."""
     from scipy.io import loadmat
 
     with reading(path, "a readable MATLAB file"):
@@ -35,7 +35,7 @@ def read_pickle(path: Path) -> dict[str, Any]:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """An unpickler that only knows what a pickled array of numbers needs."""
+    """An unpickler that only accepts what a pickled array of numbers needs."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return a function or class that a pickle may call; raise UnpicklingError for others."""

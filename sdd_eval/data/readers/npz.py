@@ -17,7 +17,7 @@ from sdd_eval.data.images import ArrayImages, from_arrays
 from sdd_eval.data.provenance import ABSENT, USERS_FOLDER
 from sdd_eval.errors import InputError
 
-#: File names of the splits; a single file of any other name has the test images.
+#: File names of the splits; a single file of any other name contains the test images.
 SPLITS = ("train", "test")
 
 
@@ -34,7 +34,7 @@ class NpzSet(Reader):
     folder: str
 
     def status(self, root: Path) -> Status:
-        """Return what is on disk; only the header of the test images is read."""
+        """Return the state of the set on disk; only the header of the test images is read."""
         folder = root / self.folder
         files = _files(folder)
         if not files:

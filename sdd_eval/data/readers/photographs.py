@@ -28,9 +28,9 @@ class Listing:
 
 @dataclass(frozen=True)
 class PhotographSet(FileReader):
-    """Photographs below `folder`/`images`, read at the network's size: 224 by default.
+    """Photographs below `folder`/`images`, read at the network's size, by default 224.
 
-    The short side is resized to 8/7 of that size (256), followed by a centre crop.
+    The short side is resized to 8/7 of that size (256) before a centre crop.
     """
 
     images: str = "images"
@@ -42,7 +42,7 @@ class PhotographSet(FileReader):
     boxes: Callable[[Path, Sequence[str]], Boxes] | None = None
     """Reads the box of each image from `folder`; None for no cropping."""
     annotations: str | None = None
-    """Folder of further published files."""
+    """Folder of additional published files."""
 
     def is_present(self, base: Path) -> bool:
         """Return whether the folder of images and all lists exist."""
@@ -64,7 +64,7 @@ class PhotographSet(FileReader):
         return base, files
 
     def read(self, root: Path, split: str, shape: Shape) -> FolderImages:
-        """Load the images of a split that exist, in the order of the published list."""
+        """Load the existing images of a split, in the order of the published list."""
         require_split(self.name, split, *SPLITS)
         base = self.require_present(root)
         existing, listings = frozenset(image_files(base / self.images)), self.listings(base)

@@ -36,7 +36,7 @@ MD5 = {"test": "eb5a983be6a315427106f1b164d9cef3", "train": "e26dedcc434d2e4c54c
 class Svhn(Reader):
     """House numbers; the test set is the first `per_class` images of each class, in file order.
 
-    The first 1,000 of each class are 10,000 images, as in the closest published code. The
+    The first 1,000 of each class make up 10,000 images, as in the closest published code. The
     provenance refers to the whole file: "partial: 50 of 26,032".
     """
 
@@ -48,11 +48,11 @@ class Svhn(Reader):
 
     @property
     def checksums(self) -> dict[str, str]:
-        """The published md5 of the test file (the only one that is downloaded), by path."""
+        """The published md5 of the test file (the only downloaded file), by path."""
         return {f"{self.folder}/test_32x32.mat": MD5["test"]}
 
     def status(self, root: Path) -> Status:
-        """Return what is on disk of the test images; read only if the checksum is not cached."""
+        """Return the state of the test images, read only if the checksum is not cached."""
         path = self._path(root, "test")
         if not path.is_file():
             return Status(ABSENT, 0, str(path))

@@ -41,7 +41,7 @@ FigureCache = Mapping[str, RenderedFigure]
 
 
 def read_cache(folder: Path) -> FigureCache:
-    """Return the unmodified figures of a folder; empty if its record is missing or broken."""
+    """Return a folder's unmodified figures; empty if its record is missing or broken."""
     cached: dict[str, RenderedFigure] = {}
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
         for name, entry in json.loads((folder / RECORD).read_text(encoding="utf-8")).items():
@@ -86,9 +86,9 @@ def figure_key(
 ) -> str:
     """Return a hash of everything that determines a figure.
 
-    For a figure with an evaluator this is that evaluator's rows, the arrays of their runs and the
-    names of the groups (which determine colours); for any other figure all rows and arrays. The
-    code, the version of matplotlib, the style and other inputs as text are included.
+    For a figure with an evaluator, these are that evaluator's rows, the arrays of their runs and
+    the names of the groups (which determine colours); for any other figure, all rows and arrays.
+    The code, matplotlib's version, the style and other inputs as text are included.
     """
     used = where(rows, evaluator=plot.evaluator) if plot.evaluator else rows
     groups = rows[["group", "method", "sd_dropout", "setting"]].drop_duplicates("group")

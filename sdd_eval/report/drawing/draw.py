@@ -48,8 +48,8 @@ COMPARISON_FIGURES = ("confidence_lines", "fgsm_bars", "gradient_curves")
 class ReportFigure:
     """A rendered figure of one part of the results; `name` is that of its files without suffix.
 
-    A figure with nothing to show has no files; the cache remembers that too. `excluded` are
-    checkpoints with numbers that were measured under other conditions than most.
+    A figure with nothing to show has no files, which is cached as well. `excluded` are checkpoints
+    with numbers that were measured under other conditions than most.
     """
 
     name: str
@@ -90,7 +90,7 @@ def draw_figures(
     contexts = [_context(part, arrays, style, cache or {}) for part in comparable]
     drawn: list[ReportFigure] = []
     failures: list[str] = []
-    # house_style() imports matplotlib, half a second that a report with cached figures can save.
+    # house_style() imports matplotlib; a report with cached figures can save this half second.
     with contextlib.nullcontext() if style is None else house_style(style):
         for name in names:
             try:
@@ -108,7 +108,7 @@ def draw_figures(
 def draw_verdicts(
     tables: Sequence[VerdictTable], style: Path | None, cache: FigureCache
 ) -> list[ReportFigure]:
-    """Draw the differences of each verdict table that has some, or take them from the cache."""
+    """Draw the differences of each verdict table that has any, or take them from the cache."""
     drawn = []
     with contextlib.nullcontext() if style is None else house_style(style):
         for table in tables:
@@ -215,7 +215,7 @@ def render(
 
 
 def _per_dataset(plot: Plot, rows: pandas.DataFrame) -> Iterator[tuple[str, pandas.DataFrame]]:
-    """Yield the rows once for each data set of the figure's evaluator, which must not be mixed."""
+    """Yield the rows of each data set of the figure's evaluator; data sets must not be mixed."""
     of_evaluator = where(rows, evaluator=plot.evaluator) if plot.evaluator else rows.head(0)
     datasets = list(dict.fromkeys(of_evaluator["dataset"]))
     if len(datasets) < 2:

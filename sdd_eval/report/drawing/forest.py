@@ -13,19 +13,19 @@ from sdd_eval.report.tables.verdicts import DifferenceLine, VerdictTable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Differences beyond so many detectable ones are drawn at the edge.
+#: Differences beyond this multiple of the detectable one are drawn at the edge.
 EDGE = 5.0
 
 
 def table_styles(table: VerdictTable) -> list[GroupStyle]:
-    """Return the style of each group of a verdict table, which is that of other figures."""
+    """Return the style of each group of a verdict table, the same as in other figures."""
     parts = {id(row.comparison): row.comparison for row in table.groups}
     styles = {key: styles_of(part.results) for key, part in parts.items()}
     return [styles[id(row.comparison)][row.group] for row in table.groups]
 
 
 def forest_plot(table: VerdictTable, styles: Sequence[GroupStyle]) -> Plot:
-    """Return the figure of a verdict table, whose numbers it draws."""
+    """Return the figure that draws the numbers of a verdict table."""
     return Plot(
         lambda results, arrays: _forest(table, styles),
         "Differences in detectable differences",

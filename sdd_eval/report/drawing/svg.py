@@ -44,7 +44,7 @@ class SharedSvg:
         self.styles: dict[str, str] = {}
 
     def extract(self, body: str) -> str:
-        """Replace the glyphs, words and styles of an SVG by references to the shared ones."""
+        """Replace the glyphs, words and styles of an SVG with references to the shared ones."""
         names: dict[str, str] = {}
 
         def glyph(match: re.Match[str]) -> str:
@@ -63,7 +63,7 @@ class SharedSvg:
         return _WORD.sub(self._word, body)
 
     def _word(self, match: re.Match[str]) -> str:
-        """Replace a word by a reference to a shared one of the same size and style."""
+        """Replace a word with a reference to a shared one of the same size and style."""
         style, x, y, rotation, size, glyphs = match.groups(default="")
         glyphs = re.sub(r' transform="translate\(([^ ]+) 0\)"', r' x="\1"', glyphs)
         definition = f'{style} transform="{size.strip()}">{rounded(glyphs)}'
@@ -86,7 +86,7 @@ class SharedSvg:
 
 
 def _themed(style: str) -> str:
-    """Replace themed colours by CSS variables, and remove spaces."""
+    """Replace themed colours with CSS variables, and remove spaces."""
     for colour, name in THEMED.items():
         style = re.sub(rf"(?<=[ :]){colour}\b", f"var(--{name})", style)
     return re.sub(r"\s*([:;])\s*", r"\1", style)
@@ -110,7 +110,7 @@ def inline_svg(
     """
     body = merge_lines(svg[svg.index("<svg") :])
     body = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", body, flags=re.DOTALL).strip()
-    body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)  # the page has it for all
+    body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)  # the page has it once for all
     body = re.sub(r">\s+<", "><", body).replace("xlink:href=", "href=")
     body = re.sub(r' xmlns(:xlink)?="[^"]*"| version="[^"]*"', "", body)
     body = re.sub(r' fill="(#[0-9a-f]{6})"', r' style="fill: \1"', body)
@@ -219,13 +219,13 @@ def svg_width(svg: str) -> float:
 
 #: Coordinates in tenths of a (typographic) point.
 Point = tuple[int, int]
-#: A command of a path and the points that follow it.
+#: A path command and the points that follow it.
 Segment = tuple[str, list[Point]]
 
 #: Maximum distance, in tenths of a point, between a thinned line and the points that it omits: less
 #: than a tenth of the line's width.
 TOLERANCE = 1.0
-#: Tolerance, in points, for points outside of a frame.
+#: Tolerance, in points, for points outside a frame.
 _EDGE = 0.1
 
 

@@ -1,1 +1,1 @@
-"""LaTeX tables that fit the columns of a paper, and its numbers as commands."""
+"""LaTeX tables that fit the columns of a paper, and numbers as LaTeX commands."""

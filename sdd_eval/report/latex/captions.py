@@ -13,14 +13,14 @@ from sdd_eval.report.tables.columns import HeadlineColumn, settings_label
 from sdd_eval.report.tables.headline import MARKS, RULE, HeadlineCell
 from sdd_eval.report.tables.verdicts import cell_notes
 
-#: Axes whose values rows or headings of a table name.
+#: Axes whose values are named by rows or headings of a table.
 SHOWN = ("corruption", "severity", "outliers")
-#: A number of a table: its column and its cell.
+#: A number in a table: its column and its cell.
 Number = tuple[HeadlineColumn, HeadlineCell]
 
 
 def tex_cell(number: Number | None) -> TexCell:
-    """Return mean and standard deviation over seeds; of a single network, its interval."""
+    """Return mean and standard deviation over seeds; for a single network, its interval."""
     if number is None:
         return TexCell(MISSING)
     column, cell = number
@@ -32,14 +32,14 @@ def tex_cell(number: Number | None) -> TexCell:
 
 
 def title(column: HeadlineColumn) -> str:
-    """Return the heading of a column, with the direction of better values."""
+    """Return the heading of a column, with an arrow towards better values."""
     return f"{column.title} {column.arrow}".strip()
 
 
 def details(numbers: Sequence[Number]) -> str:
     """Return the sentence of a caption after its subject: seeds, images, units and settings.
 
-    The numbers are all measured ones.
+    All numbers are measured ones.
     """
     columns = list({id(column): column for column, _ in numbers}.values())
     cells = [cell for _, cell in numbers]
@@ -49,7 +49,7 @@ def details(numbers: Sequence[Number]) -> str:
 
 
 def _settings(columns: Sequence[HeadlineColumn]) -> list[str]:
-    """Return the settings of metrics in words, those of all metrics without their names."""
+    """Return the settings of metrics in words; settings shared by all come without names."""
     titles: dict[str, list[str]] = {}
     for column in columns:
         at = {axis: value for axis, value in column.at.items() if axis not in SHOWN}
@@ -61,7 +61,7 @@ def _settings(columns: Sequence[HeadlineColumn]) -> list[str]:
 
 
 def _seeds(cells: Sequence[HeadlineCell]) -> str:
-    """Return what the numbers are, and over how many seeds."""
+    """Describe the numbers, and say over how many seeds they are."""
     seeds = sorted({len(cell.values) for cell in cells})
     if seeds[-1] == 1:
         return "one network each"
@@ -70,7 +70,7 @@ def _seeds(cells: Sequence[HeadlineCell]) -> str:
 
 
 def _intervals(cells: Sequence[HeadlineCell]) -> str:
-    """Return which intervals stand in brackets; empty if there are none."""
+    """Return which intervals are shown in brackets; empty if there are none."""
     single = [cell for cell in cells if len(cell.values) == 1]
     known = [one for cell in single for one in cell.intervals if not math.isnan(one[0])]
     levels = sorted({f"{100 * level:g} %" for _, _, level in known})
@@ -79,7 +79,7 @@ def _intervals(cells: Sequence[HeadlineCell]) -> str:
 
 
 def _images(numbers: Sequence[Number]) -> str:
-    """Return the number of test images, and the metrics that have another one."""
+    """Return the number of test images, and the metrics with a different number."""
     counts = Counter(cell.images for _, cell in numbers)
     (common, _), *others = counts.most_common()
     titles = {
@@ -107,9 +107,9 @@ def in_percent(columns: Iterable[HeadlineColumn]) -> str:
 
 
 def notes(numbers: Sequence[Number], groups: int, hidden: int = 0) -> Iterator[str]:
-    """Yield what bold type means, and what to know before quoting a number.
+    """Yield the meaning of bold type, and caveats for quoting a number.
 
-    `groups` are shown side by side; of the study's groups, `hidden` are not shown.
+    `groups` groups are shown side by side; `hidden` groups of the study are not shown.
     """
     cells = [cell for _, cell in numbers]
     used = {cell.mark for cell in cells}

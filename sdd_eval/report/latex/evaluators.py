@@ -21,7 +21,7 @@ from sdd_eval.report.tables.comparisons import (
 from sdd_eval.report.tables.paper_comparison import PaperRow
 from sdd_eval.report.tables.sections import NAMED_AXES, ResultTable, TableRow
 
-#: A metric of so many rows has them below its name.
+#: Minimum number of rows of a metric that are placed below its name.
 ROWS = 4
 _SYMBOLS = {"epsilon": "ε", "temperature": "T"}
 
@@ -32,7 +32,7 @@ def evaluator_table(table: ResultTable, name: str, subject: str, chosen: Selecti
     shared: dict[int, str] = {}
     for index, axis in enumerate(table.axes):
         values = {row.axes[index] for row in rows}
-        if axis == "bins":  # numbers without bins do not need the remark that they have none
+        if axis == "bins":  # numbers without bins need no remark about it
             values -= {MISSING}
         if len(values) == 1:
             shared[index] = _coordinate(axis, values.pop())
@@ -58,7 +58,7 @@ def evaluator_table(table: ResultTable, name: str, subject: str, chosen: Selecti
 
 
 def _units(rows: Sequence[TableRow]) -> Iterator[str]:
-    """Yield the units: of most metrics, then of others with their names; counts need none."""
+    """Yield the unit of most metrics, then of others with their names; counts need none."""
     units: dict[str, dict[str, None]] = {}
     for row in rows:
         units.setdefault(row.unit, {})[row.metric] = None
@@ -77,7 +77,7 @@ def _sections(
     varying: Sequence[int],
     shown: Sequence[int],
 ) -> Iterator[TexSection]:
-    """Yield the rows of each metric below its name; with few rows each, they name it themselves."""
+    """Yield the rows of each metric below its name; if they are few, each row has the name."""
     single = all(len(rows) < ROWS for rows in metrics.values())
     for metric, rows in metrics.items():
         lines = []
@@ -105,7 +105,7 @@ def _coordinate(axis: str, value: str) -> str:
 
 
 def paper_table(rows: Sequence[PaperRow]) -> TexTable:
-    """Return the numbers of the paper and the measured ones."""
+    """Return the table of the paper's numbers and the measured ones."""
     sections = []
     by_data = itertools.groupby(rows, lambda row: row.cells[:2])
     for (number, data), own in by_data:
@@ -131,7 +131,7 @@ def comparison_table(pair: PairComparison, family: str = HEADLINE) -> TexTable:
         f"adjusted within the family {family} of {family_sizes(pair).get(family, 0)} tests; a "
         "direction is given if the adjusted p is at most .05 and the interval excludes 0."
     )
-    # A paper has several of these tables, and each needs a label of its own.
+    # A paper has several of these tables, and each needs its own label.
     name = f"compared-{family}-{hashlib.sha256(title.encode()).hexdigest()[:6]}"
     lines = tuple(TexRow(label, (*map(TexCell, cells),)) for label, *cells in rows)
     head, *titles = column_titles(pair)

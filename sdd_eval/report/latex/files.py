@@ -24,7 +24,7 @@ from sdd_eval.report.tables.sections import (
 )
 from sdd_eval.report.tables.summary import ComparableResults, distinguishing_names
 
-#: The versions of a table, by the ending of their files' names.
+#: The versions of a table, by the suffix of their file names.
 VERSIONS = {"": "table", "-wide": "table*"}
 
 
@@ -35,7 +35,7 @@ def tex_files(
     protocols: Mapping[str, str],
     paper: Sequence[PaperRow],
 ) -> dict[str, str]:
-    """Return all tables in both widths, and the commands of `numbers.tex`, by name of the file."""
+    """Return all tables in both widths, and the commands of `numbers.tex`, by file name."""
     tables = [
         *headline_tables(numbers.headline, chosen),
         *paper_tables(numbers, chosen),
@@ -47,7 +47,7 @@ def tex_files(
 
 
 def table_files(tables: Iterable[TexTable]) -> dict[str, str]:
-    """Return both versions of some tables by name of the file."""
+    """Return both versions of some tables, by file name."""
     return {
         f"{table.name}{ending}.tex": table_tex(table, environment)
         for table in tables

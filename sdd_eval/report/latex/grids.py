@@ -1,4 +1,4 @@
-"""Tables of headline numbers, also in the layout of the paper's Tables 1, 2, 5, 6 and 7."""
+"""Tables of headline numbers, including the layouts of the paper's Tables 1, 2, 5, 6 and 7."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sdd_eval.report.tables.summary import ComparableResults, distinguishing_nam
 if TYPE_CHECKING:
     import pandas
 
-#: The names of the tables in the layout of the paper's.
+#: The names of the tables in the paper's layouts.
 PAPER_TABLES = tuple(f"table-{number}" for number in (1, 2, 5, 6, 7))
 #: The metrics of the paper's Table 7, in its order.
 OOD_METRICS = ("fpr_at_95_tpr", "detection_error", "auroc", "aupr_in", "aupr_out")
@@ -39,7 +39,7 @@ class PaperNumbers:
 
     @property
     def columns(self) -> list[HeadlineColumn]:
-        """The columns that `--columns` may name."""
+        """The columns that may be named by `--columns`."""
         return [*self.headline.columns, *(self.ood.columns if self.ood else ())]
 
 
@@ -93,7 +93,7 @@ def headline_tables(table: Headline, chosen: Selection) -> Iterator[TexTable]:
 
 
 def paper_tables(numbers: PaperNumbers, chosen: Selection) -> Iterator[TexTable]:
-    """Yield tables in the layout of the paper's 1, 2, 5, 6 and 7 of what was measured."""
+    """Yield measured numbers in the layouts of the paper's Tables 1, 2, 5, 6 and 7."""
     table = numbers.headline
     accuracy = [one for one in table.columns if one.metric == "accuracy"]
     ece = [c for c in table.columns if c.metric == "ece" and c.at.get("temperature") is None]
@@ -172,14 +172,14 @@ def _ood_tables(ood: Headline, chosen: Selection) -> Iterator[TexTable]:
 def _parts(
     table: Headline, name: str
 ) -> Iterator[tuple[str, ComparableResults, list[HeadlineRow]]]:
-    """Yield each part with the name of its table, which is plain if there is one part."""
+    """Yield each part with the name of its table, which has no suffix if there is only one part."""
     words = distinguishing_names([rows[0].comparison for rows in table.parts])
     for own, rows in zip(words, table.parts, strict=True):
         yield file_name(name, *own), rows[0].comparison, rows
 
 
 def _part_titles(table: Headline) -> dict[int, str]:
-    """Return the title of each part, without what all parts share but the test set."""
+    """Return the title of each part, without what all parts share except the test set."""
     parts = [rows[0].comparison for rows in table.parts]
     several = len({part.arch for part in parts}) > 1
     studies = len({part.study for part in parts}) > 1
@@ -195,7 +195,7 @@ def _part_titles(table: Headline) -> dict[int, str]:
 
 
 def _common(table: Headline) -> list[str]:
-    """Return the network of all parts, if it is one."""
+    """Return the network of all parts, if they share one."""
     archs = {rows[0].comparison.arch for rows in table.parts}
     return [display_name(arch) for arch in archs] if len(archs) == 1 else []
 
@@ -223,9 +223,9 @@ def _table(
     rows: Sequence[HeadlineRow],
     chosen: Selection,
 ) -> Iterator[TexTable]:
-    """Yield a grid as a table, without rows and columns that nobody measured; none if empty.
+    """Yield a grid as a table, without unmeasured rows and columns; nothing if empty.
 
-    `rows` are those of all groups, also of groups that are not shown.
+    `rows` are those of all groups, including groups that are not shown.
     """
     measured = {
         section: {

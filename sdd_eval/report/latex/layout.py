@@ -1,7 +1,7 @@
 """Arrange a table so that it fits the width of one or of two columns, and write it as LaTeX.
 
-Text has 8 pt. Headings, labels and long cells are broken into lines; columns that still do not fit
-stand below the first ones, and rows that do not fit a page in further floats.
+Text is set in 8 pt. Headings, labels and long cells are broken into lines; columns that still do
+not fit are placed below the first ones, and rows that do not fit on a page in further floats.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from dataclasses import dataclass, replace
 from sdd_eval.metrics.formatting import escaped
 from sdd_eval.report.latex.text import SIZE, SPACING, paragraph, text_width, unbroken, wrapped
 
-#: Environments of one and of two columns, each with its width in points. Columns of conferences
-#: have 229 (article) to 252 pt, e.g. 237 in CVPR and 234.9 in ICML.
+#: Environments of one and of two columns, each with its width in points. Conference columns
+#: measure 229 (article) to 252 pt, e.g. 237 in CVPR and 234.9 in ICML.
 ENVIRONMENTS = {"table": 228.0, "table*": 468.0}
 #: The width of the space between two columns of a table, in points.
 SPACE = 6.0
 #: Headings are broken to the width of their column or longest word, up to this many points.
 HEADING = 60.0
-#: The widths in points that labels and cells are broken to, the first that need no more blocks.
+#: Widths in points to which labels and cells are broken: the first that needs no more blocks.
 LABELS, CELLS = (math.inf, 110.0, 84.0, 60.0), (math.inf, 62.0)
-#: The lines of a page of `article`, less some space, and the fewest of them for rows of a float.
+#: Lines on a page of `article`, less some space, and the minimum left for the rows of a float.
 LINES, FEWEST = 53, 15
-#: The size of captions in relation to the text of tables.
+#: The size of captions relative to the text of tables.
 LARGER = 1.25
 
 
 @dataclass(frozen=True)
 class TexCell:
-    """A cell as plain text: a number with a sign behind it, then an interval, and a line below.
+    """A cell as plain text: a number followed by a sign, then an interval, and a line below.
 
-    The interval stands below the number where the columns are narrow.
+    In narrow columns, the interval is placed below the number.
     """
 
     text: str
@@ -53,7 +53,7 @@ class TexRow:
 
     @property
     def shown(self) -> str:
-        """The label as it stands in the table."""
+        """The label as shown in the table."""
         return self.short or self.label
 
 
@@ -69,8 +69,8 @@ class TexSection:
 class TexTable:
     """A table as plain text.
 
-    The caption is the subject and what follows it after a colon; `head` is the heading of the
-    labels, `notes` stand below the table. One that `turns` may have rows and columns exchanged.
+    The caption is the subject, followed by details after a colon; `head` is the heading of the
+    labels, `notes` are placed below the table. If it `turns`, rows and columns may be exchanged.
     """
 
     name: str
@@ -93,13 +93,13 @@ class TexTable:
 
 @dataclass(frozen=True)
 class _Cells:
-    """How cells break: text to a width, and intervals to a line of their own if not `inline`."""
+    """How cells break: text to a width, and intervals to a separate line unless `inline`."""
 
     width: float
     inline: bool
 
     def lines(self, cell: TexCell) -> tuple[list[str], list[str]]:
-        """Return the lines of the number, and those after it; an inline interval is the first."""
+        """Return the lines of the number, and those after it, an inline interval first."""
         after = [cell.interval] if cell.interval else []
         number = [*wrapped(cell.text + cell.sign, self.width)]
         return number, [*after, *filter(None, [cell.below])]
@@ -133,7 +133,7 @@ class _Block:
 
 
 def short_label(label: str, before: str) -> str:
-    """Return the part of a group's label that the label before does not have, if one extends it.
+    """Return the part of a group's label after the name that it shares; empty if it shares none.
 
     >>> short_label("CE + SD-Dropout", "CE"), short_label("CE + X", "CE + SD-Dropout")
     ('+ SD-Dropout', '+ X')
@@ -210,7 +210,7 @@ def _arranged(table: TexTable, width: float, label: float, columns: _Columns) ->
 
 
 def _shares(widths: Sequence[float], available: float, most: int) -> list[tuple[int, ...]]:
-    """Return the indices of consecutive columns that fit, at most so many together."""
+    """Return the indices of consecutive columns that fit, at most `most` together."""
     shares: list[list[int]] = [[]]
     free = available
     for index, width in enumerate(widths):
@@ -223,7 +223,7 @@ def _shares(widths: Sequence[float], available: float, most: int) -> list[tuple[
 
 
 def _room(table: TexTable, width: float) -> int:
-    """Return the lines of a float that its caption and notes leave for panels."""
+    """Return the number of lines that a float's caption and notes leave for panels."""
     caption = wrapped(f"{table.subject}: {table.details}", width / LARGER)
     above = LARGER * (len(caption) + 1)
     return max(FEWEST, LINES - round(above) - len(wrapped(" ".join(table.notes), width)))
@@ -238,7 +238,7 @@ class _Panel:
 
 
 def _panels(table: TexTable, block: _Block, width: float, room: int) -> Iterator[_Panel]:
-    """Yield the rows of a block, in as many panels as they need."""
+    """Yield the rows of a block, in as many panels as necessary."""
     titles = [[*map(escaped, lines)] for lines in block.headings]
     head = _row(_label(table.head, block), titles, "b")
     height = max((len(lines) for lines in block.headings), default=1) + 1

@@ -1,9 +1,9 @@
 r"""Every headline number as a LaTeX command, so that the text of a paper follows the results.
 
-A command is `\sdd`, the metric, the method, and with several test sets or networks also these:
-`\sddAccuracyOurs`. Digits are spelled out ("CIFAR-10" is `CIFAROneZero`) and Greek letters named;
-other characters separate words. Endings give the other numbers of a cell: `Std`, or `Low` and
-`High` of a single network; `Seeds` and `Images`; and against the group that it is compared with
+A command consists of `\sdd`, the metric, the method and, if there are several, the test set or
+network: `\sddAccuracyOurs`. Digits are spelled out ("CIFAR-10" is `CIFAROneZero`) and Greek letters
+named; other characters separate words. Suffixes give the other numbers of a cell: `Std`, or `Low`
+and `High` for a single network; `Seeds` and `Images`; and for the comparison with another group
 `Difference`, `DifferenceLow`, `DifferenceHigh`, `P` (adjusted) and `Verdict`. Where two commands
 would be equal, both get six letters that their full names determine.
 """
@@ -33,7 +33,7 @@ _DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight
 
 @dataclass(frozen=True)
 class _Number:
-    """A cell of the headline table: the words of its command, and its values by ending."""
+    """A cell of the headline table: the words of its command, and its values by suffix."""
 
     words: tuple[str, ...]
     identity: str
@@ -71,7 +71,7 @@ def _numbers(table: Headline) -> Iterator[_Number]:
 
 
 def _values(column: HeadlineColumn, cell: HeadlineCell) -> dict[str, str]:
-    """Return the values of a cell as LaTeX, by the ending of their commands."""
+    """Return the values of a cell as LaTeX, by the suffix of their commands."""
     entry, summary = column.entry, cell.summary
     values = {"": format_number(entry, summary.mean)}
     if len(cell.values) > 1:
@@ -89,12 +89,12 @@ def _values(column: HeadlineColumn, cell: HeadlineCell) -> dict[str, str]:
 
 
 def _tex(text: str) -> str:
-    """Return a value for text and formulas alike."""
+    """Return a value that works both in text and in formulas."""
     return r"\ensuremath{-}".join(map(escaped, text.split("−")))
 
 
 def _names(numbers: Sequence[_Number]) -> list[str]:
-    """Return distinct names; none depends on the order or number of the others."""
+    """Return distinct names that do not depend on the order or number of the others."""
     names = [command_name(*number.words) for number in numbers]
     counts = Counter(
         name + end for name, number in zip(names, numbers, strict=True) for end in number.values
@@ -108,7 +108,7 @@ def _names(numbers: Sequence[_Number]) -> list[str]:
 
 
 def command_name(*words: str) -> str:
-    r"""Return a name of a command in letters only, without its backslash.
+    r"""Return the name of a command, which has only letters, without its backslash.
 
     >>> command_name("ECE", "CE + SD-Dropout λ 0.1"), command_name("Accuracy", "文 50 %")
     ('sddECECESDDropoutLambdaZeroPointOne', 'sddAccuracyFiveZeroPercent')
@@ -130,7 +130,7 @@ def _spelled(character: str) -> str:
 
 
 def _letters(identity: str) -> str:
-    """Return five letters that depend on nothing but a text.
+    """Return five letters that depend only on a text.
 
     >>> _letters("accuracy of a")
     'XXPUFS'

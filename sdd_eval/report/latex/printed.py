@@ -22,7 +22,7 @@ SIGNS = {"reproduced": "*", "not comparable": "†"}
 
 
 def printed_table(table: int, comparisons: Sequence[PaperComparison]) -> TexTable:
-    """Return a table of the paper; the best of each contest of printed numbers is bold."""
+    """Return a table of the paper, with the best number of each printed contest in bold."""
     of_table = cells([one for one in comparisons if one.number.table == table])
     grid: dict[str, dict[str, Cell]] = {}
     for cell in of_table:
@@ -59,7 +59,7 @@ def _cell(cell: Cell | None) -> TexCell:
 
 
 def _notes(table: int, of_table: Sequence[Cell]) -> Iterator[str]:
-    """Yield what bold type and signs mean, the interpretation, and reasons against comparing."""
+    """Yield the meaning of bold type and signs, the interpretation, and reasons not to compare."""
     if any(cell.paper_best for cell in of_table):
         yield "Bold: the best of the printed numbers that are compared."
     verdicts = {cell.comparison.verdict for cell in of_table}

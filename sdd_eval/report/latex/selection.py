@@ -1,4 +1,4 @@
-"""The metrics and methods that LaTeX tables show, as `--columns` names them."""
+"""The metrics and methods that LaTeX tables show, as named by `--columns`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sdd_eval.report.tables.headline import HeadlineRow
 
 @dataclass(frozen=True)
 class Selection:
-    """Names of metrics and of groups in the order of the tables; all if there are none."""
+    """Names of metrics and groups in the order of the tables; all if there are none."""
 
     metrics: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
 
     def columns(self, columns: Sequence[HeadlineColumn]) -> list[HeadlineColumn]:
-        """Return the columns of the metrics; all if none of them is of such a metric."""
+        """Return the columns of the selected metrics; all if none of them is selected."""
         chosen = [one for name in self.metrics for one in columns if name in names_of(one)]
         return list({id(one): one for one in chosen or columns}.values())
 
@@ -47,8 +47,8 @@ def selection(
     """Return the selection of the metrics of some columns and of the groups of some rows.
 
     Raises:
-        InputError: a name is neither that of a metric nor that of a group, and they are not
-            skipped, as in a study whose methods are not all trained yet.
+        InputError: a name is neither a metric nor a group, and such names are not skipped, as they
+            are in a study whose methods are not all trained yet.
     """
     metrics = dict.fromkeys(name for column in columns for name in names_of(column))
     groups = dict.fromkeys(row.group for row in rows)

@@ -1,4 +1,4 @@
-"""The width of text in a table, and line breaks in it and in captions."""
+"""The width of text in tables, and line breaks in tables and captions."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from sdd_eval.metrics.formatting import escaped
 
-#: Size of the text of tables and its line spacing, in points.
+#: Text size and line spacing of tables, in points.
 SIZE, SPACING = 8.0, 9.6
-#: Upper bounds of the widths of characters in Computer Modern at `SIZE`, in points, by its fonts'
+#: Upper bounds of character widths in Computer Modern at `SIZE`, in points, from its fonts'
 #: metrics (TFM). Times, which most conferences use, is narrower.
 _WIDTHS = (
     (2.4, "il!',.:;[]`|·"),
@@ -36,9 +36,9 @@ _OTHER = 7.1
 _BOLD = 1.16
 #: Spaces at which text may be broken: none after a symbol, none before a unit or an arrow.
 _SPACE = re.compile(r"(?<![λε]) (?![%↑↓])")
-#: Results for so many texts are kept: the cells of a table are measured in several layouts.
+#: Number of texts whose widths are cached: table cells are measured in several layouts.
 _KEPT = 100_000
-#: Words of captions and notes that are wider, in points, may be broken.
+#: Words in captions and notes that are wider than this, in points, may be broken.
 _LONG = 110.0
 
 
@@ -54,7 +54,7 @@ def text_width(text: str, *, bold: bool = False) -> float:
 
 @functools.lru_cache(maxsize=_KEPT)
 def wrapped(text: str, width: float) -> tuple[str, ...]:
-    """Return the lines of text of a width in points; a word is broken only if it is wider.
+    """Wrap text to lines of a width in points; a word is broken only if it is wider.
 
     >>> wrapped("CE + SD-Dropout", 50.0), wrapped("a_long_name", 40.0)
     (('CE +', 'SD-Dropout'), ('a_long_', 'name'))

@@ -14,7 +14,7 @@ from sdd_eval.report.page.page import template
 from sdd_eval.store import write_text
 from sdd_eval.version import __version__
 
-#: A table of details with more rows is folded.
+#: A table of details with more rows than this is folded.
 MOST_ROWS = 20
 
 
@@ -30,9 +30,8 @@ def write_claims(
     """Write `claims.html` into a folder; return its path.
 
     `rows` are the judged claims, `groups` those of `group_rows`, `counts` how many have each
-    verdict, `details` the rows of further
-    tables by name, `notes` the caveats and `titles` the titles of the studies. Raise InputError if
-    the folder cannot be written.
+    verdict, `details` the rows of further tables by name, `notes` the caveats and `titles` the
+    titles of the studies. Raise InputError if the folder cannot be written.
     """
     sections = itertools.groupby(rows, key=lambda row: row.claim.section)
     html = template("claims.html.jinja").render(
@@ -53,7 +52,7 @@ def write_claims(
 def _section(
     name: str, rows: Sequence[ClaimRow], details: Mapping[str, Sequence[Row]]
 ) -> dict[str, object]:
-    """Return a section's claims, those that were tested apart from the others, and its details."""
+    """Return a section's tested claims, its other claims, and its details."""
     tables = [row.claim.details for row in rows if row.claim.details in details]
     return {
         "title": name,

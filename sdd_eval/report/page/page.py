@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 #: Replacements for bidirectional control characters, which could reorder the page's own text.
 #: Text in right-to-left scripts does not need them.
 _BIDI = {code: f"[U+{code:04X}]" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
-#: Why a page has no pictures.
+#: Reasons why a page has no pictures.
 LEFT_OUT = "Pictures of test images were left out by --no-images or a study file."
 NO_PICTURES = (
     "There are no pictures of test images: no run has stored any, as those of earlier versions and "
@@ -60,7 +60,7 @@ MAX_NAMES = 4
 class PageFigure:
     """A figure on the page, with the table of its numbers.
 
-    `drawings` are a kind, an `<svg>` and its width for each width; the style sheet shows the one
+    `drawings` has a kind, an `<svg>` and its width for each width; the style sheet shows the one
     that fits the screen. `formats` are those of the figure's files. `same_table` names an earlier
     figure with the same table, which is shown only once. A `folded` figure repeats another one.
     """
@@ -78,9 +78,9 @@ class PageFigure:
 
 @dataclass(frozen=True)
 class PageContent:
-    """All that a page shows; `protocols` are the texts of protocols by id.
+    """The content of a page; `protocols` are the texts of protocols by id.
 
-    `tables` are those of verdicts, and `differences` their figures, which the page links.
+    `tables` are the verdict tables, and `differences` their figures, to which the page links.
     """
 
     title: str
@@ -100,7 +100,7 @@ class PageContent:
 
     @property
     def without_pictures(self) -> str:
-        """Why there are no pictures; empty if there are some."""
+        """The reason why there are no pictures; empty if there are some."""
         return "" if self.pictures else LEFT_OUT if self.pictures is None else NO_PICTURES
 
 
@@ -145,7 +145,7 @@ def render_page(content: PageContent) -> str:
 
 
 def _warnings(content: PageContent) -> list[str]:
-    """Return the warnings that do not stand at a number of the first table."""
+    """Return the warnings that are not shown next to a number of the first table."""
     shown = "; ".join(cell.warning for row in content.headline.rows for cell in row.cells)
     sources = content.collection, content.results, content.protocols, content.failures
     return report_warnings(*sources, shown)
@@ -154,9 +154,9 @@ def _warnings(content: PageContent) -> list[str]:
 def _with_cards(
     content: PageContent,
 ) -> list[tuple[VerdictTable, list[Card], list[str]]]:
-    """Return each table of verdicts with the cards of its network, if it is of only one.
+    """Return each verdict table with the cards of its network, if it has only one.
 
-    Notes that all cards have are returned apart from them, to be said once.
+    Notes that all cards share are returned separately, to be stated once.
     """
     arrays, runs, parts = content.collection.arrays, content.collection.runs, []
     for table in content.tables:
@@ -193,7 +193,7 @@ def _figure_values(
 
 
 def _folded(drawn: Sequence[ReportFigure], source: ReportFigure, figure: PageFigure) -> PageFigure:
-    """Fold a figure if the one that it repeats is drawn of the same results."""
+    """Fold a figure if the one that it repeats is drawn from the same results."""
     first = {one.name.split("-")[0] for one in drawn if one.comparison is source.comparison}
     return dataclasses.replace(figure, folded=source.plot.repeats in first)
 
@@ -279,7 +279,7 @@ def _figure_table(figure: ReportFigure, protocols: ProtocolIndex) -> ResultTable
 
 
 def _with_unique_tables(figures: Sequence[PageFigure]) -> list[PageFigure]:
-    """Refer figures with the same table to the first of them."""
+    """Make figures with the same table refer to the first of them."""
     first: dict[ResultTable, str] = {}
     unique = []
     for figure in figures:

@@ -1,6 +1,6 @@
-"""Decide whether a report may call a gain "robust".
+"""Decide whether a report may call an improvement "robust".
 
-The word needs a gain in the worst case over all audited attacks and no sign of masked gradients.
+This requires a gain in the worst case over all audited attacks and no sign of masked gradients.
 Only rows of the two audits (`audit_worst_case`, `audit_flag`, …) are read.
 """
 
@@ -44,9 +44,9 @@ def reasons_against_robust(
 ) -> tuple[str, ...]:
     """Return every reason against calling `other` more robust than `base` at perturbation size ε.
 
-    Both are rows of an audit, that of `base` including the transfer attack, and ε is one of its
-    sizes in pixel values of [0, 1]. The caller must make sure that both audits used the same
-    images, and must test separately whether the gain could be due to chance.
+    Both are rows of an audit (that of `base` includes the transfer attack), and ε is one of its
+    sizes, for pixels in [0, 1]. The caller must ensure that both audits used the same images, and
+    must test separately whether the gain could be due to chance.
     """
     return (
         *_flag_reasons("baseline", base),
@@ -81,7 +81,7 @@ def _worst_case_reasons(
 def _value(
     rows: Sequence[Measurement], metric: str, at: Mapping[str, Any], epsilon: float
 ) -> float | None:
-    """Return the only value of a metric at these settings; None for no or several values."""
+    """Return the only value of a metric at these settings; None if there are none or several."""
     values = [
         row.value
         for row in rows
@@ -129,7 +129,7 @@ def _changes(base: pandas.DataFrame, other: pandas.DataFrame) -> dict[float, Dif
 
 
 def _audit_sentence(pairs: Sequence[_Audits], significant: Sequence[float]) -> str:
-    """Return what the audits of both groups, seed by seed, support at which sizes, or why not.
+    """Return the claims that both groups' audits, seed by seed, support at which sizes, or why not.
 
     `significant` are the sizes ε at which the worst-case accuracy is higher over seeds.
     """
@@ -169,7 +169,7 @@ def _format_sizes(sizes: list[float]) -> str:
 
 @dataclass(frozen=True)
 class _SeedAudit:
-    """The audit of the network of one seed; `single` if it is that of one run only."""
+    """The audit of one seed's network; `single` if it comes from a single run."""
 
     images: Any
     attacks: tuple[str, ...]

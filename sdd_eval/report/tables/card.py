@@ -1,7 +1,7 @@
-"""The card of a single network: what its numbers mean for whoever wants to use it.
+"""The card of a single network: what its numbers mean for its prospective users.
 
-Numbers come from the runs' measurements. Those that no evaluator gives (the worst class, the sign
-of the calibration error, the threshold of confidence) are computed from the stored arrays.
+Numbers come from the runs' measurements. Those that no evaluator provides (the worst class, the
+sign of the calibration error, the confidence threshold) are computed from the stored arrays.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     Rows = pandas.DataFrame
 
-#: The risk among accepted images that the threshold of confidence is for.
+#: The risk among accepted images for which the confidence threshold is chosen.
 RISK = 0.05
-#: Classes with fewer images are not named the worst.
+#: Classes with fewer images are not reported as the worst.
 FEWEST = 10
 
 
@@ -40,7 +40,7 @@ FEWEST = 10
 class Card:
     """One finding: a number with its interval, its unit or setting, and a sentence.
 
-    `evaluator` is the one whose section has more, `notes` what to know before quoting the number.
+    `evaluator` is the one whose section has details, `notes` are caveats for quoting the number.
     """
 
     title: str
@@ -56,7 +56,7 @@ class Card:
 
 
 def shared_apart(cards: Sequence[Card]) -> tuple[list[Card], list[str]]:
-    """Return several cards without the notes that all of them have, and these notes."""
+    """Return cards without the notes that all of them share, and these notes."""
     notes = cards[0].notes if len(cards) > 1 else ()
     shared = [note for note in notes if all(note in card.notes for card in cards)]
     return [card.without(shared) for card in cards], shared
@@ -76,7 +76,7 @@ class _Network:
         return {} if rows.empty else as_dicts(rows)[0]
 
     def arrays_of(self, *evaluators: str) -> Arrays:
-        """Return the arrays of the first of these evaluators that has some; empty without."""
+        """Return the arrays of the first of these evaluators that has any; empty if none has."""
         for evaluator in evaluators:
             for run in where(self.rows, evaluator=evaluator)["run"].unique():
                 if self.arrays[run]:
@@ -89,7 +89,7 @@ def network_cards(
     arrays: Mapping[str, Arrays],
     class_names: tuple[str, ...] = (),
 ) -> list[Card]:
-    """Return the cards of the only network of some groups; none if there are several."""
+    """Return the cards of some groups' only network; none if there are several networks."""
     if len(groups) != 1 or groups[0].comparison.results["checkpoint"].nunique() != 1:
         return []
     network = _Network(usable(groups[0].comparison.results), arrays, class_names)
@@ -105,7 +105,7 @@ def _accuracy(network: _Network) -> Iterator[Card]:
 
 
 def worst_class(arrays: Arrays, names: tuple[str, ...] = ()) -> str:
-    """Return the class of the lowest accuracy, with an interval for the lowest of so many classes.
+    """Return the class with the lowest accuracy, and an interval for the lowest of all classes.
 
     Its level is 1 − α divided by the number of classes (Bonferroni), because the lowest was chosen.
     """
@@ -152,7 +152,7 @@ def _points(value: float) -> str:
 
 
 def _scaling(network: _Network) -> str:
-    """Return the temperature that the logits should be divided by, and the ECE with it."""
+    """Return the temperature by which logits should be divided, and the resulting ECE."""
     before = network.first("calibration", "ece", temperature=None)
     for temperature in ("validation", "cross-fitted"):
         after = network.first("calibration", "ece", temperature=temperature)
@@ -196,13 +196,13 @@ def confidence_threshold(scores: Any, correct: Any) -> float | None:
     values = np.asarray(scores, dtype=np.float64)
     order = np.argsort(-values, kind="stable")
     ranked, wrong = values[order], np.cumsum(~np.asarray(correct, dtype=bool)[order])
-    last = np.append(ranked[1:] != ranked[:-1], True)  # images of equal score go together
+    last = np.append(ranked[1:] != ranked[:-1], True)  # images with equal scores stay together
     allowed = last & (wrong <= RISK * np.arange(1, len(ranked) + 1))
     return float(ranked[allowed][-1]) if allowed.any() else None
 
 
 def _probability(log_odds: float) -> str:
-    """Return a probability with as many digits as its distance from 1 needs."""
+    """Return a probability with as many digits as its distance from 1 requires."""
     share = 1 / (1 + np.exp(log_odds))
     return f"{1 - share:.{max(2, int(np.ceil(-np.log10(max(share, 1e-12)))) + 1)}f}"
 
@@ -296,6 +296,6 @@ def _with_interval(row: Mapping[str, Any]) -> str:
 
 
 def _notes(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what to know before quoting a number: a subset, unofficial data, runs' warnings."""
+    """Return caveats for quoting a number: a subset, unofficial data, runs' warnings."""
     subset = [f"subset: {row['n']:,} images"] if row["limited"] else []
     return (*subset, *by_origin(unofficial(str(row["data"]))), *filter(None, [row["warning"]]))

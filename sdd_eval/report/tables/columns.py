@@ -54,7 +54,7 @@ class HeadlineColumn:
 
 
 _FGSM = {"variant": "authors", "gradient": "stable", "temperature": 1.0}
-#: The variant that the paper describes; the authors' one gives higher accuracies.
+#: The variant that the paper describes; the authors' variant gives higher accuracies.
 _STANDARDISED = {**_FGSM, "variant": "standardised"}
 _FIFTH = {"epsilon": 0.2}
 _ODIN = {"detector": "odin", "outliers": "average"}
@@ -88,7 +88,7 @@ COLUMNS = (
 
 
 def headline_columns(results: pandas.DataFrame) -> tuple[HeadlineColumn, ...]:
-    """Return the columns with complete axes, of the optional ones those that were measured."""
+    """Return the columns with complete axes; optional ones only if they were measured."""
     known = (*COLUMNS, *_registered_columns())
     rows = usable(results[results["metric"].isin({column.metric for column in known})])
     measured = set(zip(rows["evaluator"], rows["metric"], strict=True))
@@ -107,7 +107,7 @@ def _registered_columns() -> Iterator[HeadlineColumn]:
 
 
 def _resolved(column: HeadlineColumn, rows: pandas.DataFrame) -> HeadlineColumn:
-    """Set all axes of a column, to the preferred values or else to the most common ones."""
+    """Set all axes of a column to the preferred values, or else to the most common ones."""
     rows = where(rows, evaluator=column.evaluator, metric=column.metric, **column.at)
     preferred = where(rows, **column.prefer)
     rows = rows if preferred.empty else preferred
@@ -140,6 +140,6 @@ def settings_label(column: HeadlineColumn) -> str:
     return ", ".join(labels)
 
 
-#: Axes that the heading names, or whose values the protocol has.
+#: Axes that are part of the heading, or whose values are in the protocol.
 _UNNAMED = ("detector", "gradient", "constants", "norm")
 _SYMBOLS = {"epsilon": "ε", "temperature": "T"}

@@ -39,7 +39,7 @@ COLUMNS = (
 TITLES = ("Metric", "Base", "Other", "Difference", "95 % interval", "p", "p, Holm", "verdict")
 #: Over seeds, also the interval for new seeds and new images, and the smallest detectable change.
 OVER_SEEDS = (*TITLES, "95 %, new seeds and images", "detectable")
-#: The metrics of single OOD sets that the page shows; the CSV has all.
+#: The metrics of individual OOD sets that the page shows; the CSV file has all.
 OOD_METRICS = ("auroc", "fpr_at_95_tpr")
 #: Axes that labels omit because they rarely differ.
 _HIDDEN_AXES = ("bins", "constants", "gradient")
@@ -132,7 +132,7 @@ def axis_labels(row: MetricDifference) -> list[str]:
 
 
 def comparison_title(pair: PairComparison) -> str:
-    """Return who is compared with whom, and what the intervals refer to."""
+    """Return which networks are compared, and what the intervals refer to."""
     return f"{_networks(pair)} ({pair.meaning})"
 
 
@@ -158,8 +158,8 @@ class PairTable:
 class PairSection:
     """Two sides: their names, the tables of their differences, untested numbers.
 
-    `arch` is their architecture, set only if another pair's sides have the same names, as the
-    classifiers and the detectors of one method do.
+    `arch` is their architecture, set only if another pair's sides have the same names, like the
+    classifiers and the detectors of one method.
     """
 
     base: str
@@ -171,7 +171,7 @@ class PairSection:
 
     @property
     def title(self) -> str:
-        """Who is compared with whom."""
+        """The names of the compared sides."""
         return f"{self.other} compared with {self.base}{self.arch and f' ({self.arch})'}"
 
     @property
@@ -192,7 +192,7 @@ class ComparisonSection:
 
     @property
     def title(self) -> str:
-        """What requested the comparison."""
+        """The origin of the comparison."""
         if self.stored.planned:
             return "Comparison planned in the study's file"
         several = f", {len(self.pairs)} pairs" if len(self.pairs) > 1 else ""

@@ -8,20 +8,20 @@ if TYPE_CHECKING:
     import pandas
     from numpy.typing import NDArray
 
-#: First characters with which a spreadsheet evaluates a cell as a formula.
+#: First characters that make a spreadsheet evaluate a cell as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t")
-#: Columns are joined as long as they have at most so many different rows.
+#: Columns are joined as long as they have at most this many distinct rows.
 _JOINED = 4096
 
-#: The position of each row's text in a list of different texts, and these.
+#: The position of each row's text in a list of distinct texts, and this list.
 _Column = tuple["NDArray[Any]", list[str]]
 
 
 def to_csv(table: pandas.DataFrame) -> str:
     r"""Return a table as CSV with `\n` line ends; text that looks like a formula gets a `'`.
 
-    Numbers have ten significant digits. Neighbouring columns that repeat a few rows are joined
-    once for each of these, which takes a quarter of the time of `DataFrame.to_csv`.
+    Numbers have ten significant digits. Neighbouring columns with few distinct rows are joined once
+    per distinct row, which takes a quarter of the time of `DataFrame.to_csv`.
     """
     header = ",".join(_quoted(str(harmless(name))) for name in table.columns)
     joined: list[_Column] = []
@@ -48,13 +48,13 @@ def _column(cells: pandas.Series[Any]) -> _Column:
 
 
 def _has_equal_types(cells: pandas.Series[Any]) -> bool:
-    """Return whether a column mixes types that pandas does not tell apart: 1, 1.0 and True."""
+    """Return whether a column mixes types that pandas does not distinguish: 1, 1.0 and True."""
     numbers = {kind for kind in set(map(type, cells.tolist())) if not issubclass(kind, str)}
     return len(numbers - {type(None)}) > 1
 
 
 def _product(one: _Column, other: _Column) -> _Column | None:
-    """Return two columns as one; None if it has many different rows."""
+    """Return two columns as one; None if it has many distinct rows."""
     import pandas
 
     if max(len(one[1]), len(other[1])) > _JOINED:
@@ -80,7 +80,7 @@ def _quoted(text: str) -> str:
 
 
 def harmless(cell: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula; numbers are unchanged.
+    """Return a cell that no spreadsheet interprets as a formula; numbers are unchanged.
 
     >>> harmless("=1+1"), harmless(-0.5), harmless("ce")
     ("'=1+1", -0.5, 'ce')

@@ -55,7 +55,7 @@ def _network_id(run: Run) -> str:
 
 
 def _outdated_weights(rows: pandas.DataFrame, runs: Runs) -> dict[str, str]:
-    """Note runs of weights that were replaced: only those evaluated last are included."""
+    """Note runs of replaced weights: only the most recently evaluated weights are included."""
     notes = {}
     for _, names in rows.groupby(["study", "checkpoint"], sort=False)["run"]:
         last = max(names, key=lambda name: (runs[name].provenance.created, name))

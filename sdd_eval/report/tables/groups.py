@@ -15,20 +15,20 @@ from sdd_eval.training_options import TrainingOptions
 #: Fields of a recipe that only configure SD-Dropout.
 SD_DROPOUT = ("drop_rate", "temperature", "direction", "position")
 
-#: Fields that have a column of their own or do not set two groups apart.
+#: Fields that have their own column or do not distinguish groups.
 _KNOWN = ("method", "sd_dropout", "dataset", "arch", "seed")
 _DEFAULTS: Mapping[str, Any] = encode(Recipe())
 _OPTIONS: Mapping[str, Any] = encode(TrainingOptions())
 
 
 def recipe_of(entry: StudyRun) -> Mapping[str, Any] | None:
-    """Return the recipe of a run's checkpoint, new fields as defaults; None if imported."""
+    """Return a run's checkpoint recipe, with defaults for new fields; None if imported."""
     recipe = entry.run.provenance.recipe
     return None if recipe is None else {**_DEFAULTS, **recipe}
 
 
 def used_recipe(entry: StudyRun) -> dict[str, Any]:
-    """Return `recipe_of` without the options that change nothing; empty if imported."""
+    """Return `recipe_of` without options that have no effect; empty if imported."""
     recipe = recipe_of(entry) or {}
     return {n: v for n, v in recipe.items() if n not in _OPTIONS or v != _OPTIONS[n]}
 
@@ -47,11 +47,11 @@ def test_set_of(entry: StudyRun) -> str:
 
 
 def group_labels(runs: Sequence[StudyRun]) -> dict[str, tuple[str, str]]:
-    """Return for each run's name the label of its group, and the part that is not the method.
+    """Return, by run name, the label of its group, and the part of it that is not the method.
 
-    The label is the one that the study's file has, or the method with its SD-Dropout weight;
-    settings that are not the defaults follow in brackets if the checkpoints of the same study and
-    architecture differ in them. An imported network is a group of its own.
+    The label is that in the study's file, or the method with its SD-Dropout weight; non-default
+    settings follow in brackets if checkpoints of the same study and architecture differ in them. An
+    imported network forms its own group.
     """
     comparable: dict[Any, list[StudyRun]] = {}
     for entry in runs:
@@ -72,7 +72,7 @@ def group_labels(runs: Sequence[StudyRun]) -> dict[str, tuple[str, str]]:
 
 
 def checkpoint_labels(runs: Sequence[StudyRun]) -> dict[str, str]:
-    """Return the label of the group of each checkpoint."""
+    """Return the group label of each checkpoint."""
     labels = group_labels(runs)
     return {entry.run.checkpoint: labels[entry.name][0] for entry in runs}
 
@@ -117,7 +117,7 @@ def _weight(recipe: Mapping[str, Any]) -> float:
 def _differences(
     recipe: Mapping[str, Any], others: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> list[str]:
-    """Return the fields in which the recipes differ, with this recipe's values, unless default."""
+    """Return the fields in which recipes differ, with this recipe's values, except defaults."""
     return [
         f"{name.replace('_', ' ')} {_format_field(recipe.get(name))}"
         for name in names

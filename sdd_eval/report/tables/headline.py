@@ -30,7 +30,7 @@ Changes = Mapping[tuple[str, str], Difference]
 Mark = Literal["", "best", "best network"]
 #: When a difference is significant.
 RULE = "Holm–Bonferroni-adjusted p at most .05 and an interval without 0"
-#: What the marks mean.
+#: The meanings of the marks.
 MARKS: Mapping[Mark, str] = {
     "best": f"best mean; its lead over every other group is significant over seeds ({RULE})",
     "best network": "best of these networks in the study's comparisons on the same images; about "
@@ -54,7 +54,7 @@ class HeadlineCell:
     protocol: str = ""
     fingerprint: str = ""
     warning: str = ""
-    """Why the runs' numbers may be wrong."""
+    """Reasons why the runs' numbers may be wrong."""
     checkpoints: tuple[str, ...] = ()
     intervals: tuple[tuple[float, float, float], ...] = ()
     """Each network's interval over images as (low, high, level); NaN where there is none."""
@@ -75,8 +75,8 @@ class HeadlineCell:
 class HeadlineRow:
     """One group of checkpoints in one part of the results.
 
-    `base` is the group that it is compared with, empty for the one that all others are compared
-    with.
+    `base` is the group with which it is compared; empty for the one with which all others are
+    compared.
     """
 
     comparison: ComparableResults
@@ -100,7 +100,7 @@ class Headline:
 
     @property
     def units(self) -> str:
-        """What the numbers are and in which unit, in words."""
+        """A description of the numbers and their units."""
         others = [column.title for column in self.columns if not column.entry.percent]
         unit = f"all but {' and '.join(others)} in %" if others else "in %"
         return f"Mean ± standard deviation over n seeds; {unit}"
@@ -125,10 +125,10 @@ def headline(
 ) -> Headline:
     """Return the headline table; `comparisons` are stored ones by study.
 
-    With `columns`, whose axes are complete, return the table of other numbers by the same rules.
-    Differences are those of a stored comparison of the same networks; of several, the one with the
-    largest adjusted p-value. Without one, groups of several networks are compared by Welch's test
-    over seeds, and p-values are adjusted over all tests of one part of the results.
+    With `columns`, whose axes are complete, the table has other numbers, by the same rules.
+    Differences come from a stored comparison of the same networks; if there are several, from the
+    one with the largest adjusted p-value. Otherwise, groups of several networks are compared by
+    Welch's test over seeds, and p-values are adjusted over all tests of one part of the results.
     """
     columns, stored = tuple(columns) or headline_columns(results), comparisons or {}
     parts = comparable_results(results)
@@ -159,10 +159,10 @@ def _part_rows(
 def _bases(
     part: ComparableResults, groups: Sequence[str], stored: Sequence[ComparisonSet]
 ) -> dict[str, str]:
-    """Return for each group the one that it is compared with.
+    """Return, for each group, the one with which it is compared.
 
-    That is the base of a stored comparison of the two, else the group that differs only in not
-    having SD-Dropout, else the first group.
+    That is the base of a stored comparison of the two, else the group that differs only in lacking
+    SD-Dropout, else the first group.
     """
     members = part.results.groupby("group", sort=False)["checkpoint"]
     group_of = {frozenset(checkpoints): str(group) for group, checkpoints in members}
@@ -237,10 +237,10 @@ def _changes(
     bases: Mapping[str, str],
     stored: Sequence[ComparisonSet],
 ) -> Sequence[Changes]:
-    """Return the differences of each column, each pair also reversed.
+    """Return the differences of each column, for each pair in both directions.
 
-    They are those of each group from its base and from the group of the best mean, where both were
-    measured under the same conditions.
+    They are the differences of each group from its base and from the group with the best mean,
+    where both were measured under the same conditions.
     """
     changes: list[dict[tuple[str, str], Difference]] = []
     for column, cells in zip(columns, table, strict=True):
@@ -268,7 +268,7 @@ def _changes(
 def _stored_difference(
     column: HeadlineColumn, base: HeadlineCell, other: HeadlineCell, stored: Sequence[ComparisonSet]
 ) -> Difference | None:
-    """Return the difference of two cells in the stored comparison of the largest adjusted p."""
+    """Return the difference of two cells in the stored comparison with the largest adjusted p."""
     at = {axis: value for axis, value in column.at.items() if value is not None}
     number = (column.evaluator, key(column.metric, at))
     sides = [set(cell.checkpoints) for cell in (base, other)]
@@ -285,7 +285,7 @@ def _stored_difference(
 
 
 def _best_group(column: HeadlineColumn, cells: Mapping[str, HeadlineCell]) -> str:
-    """Return the group of the best mean; empty if cells differ in conditions or none is better."""
+    """Return the group with the best mean; empty if conditions differ or none is better."""
     known = {group: cell for group, cell in cells.items() if cell.values}
     better = column.entry.better
     if len(known) < 2 or len({cell.conditions for cell in known.values()}) > 1 or not better:
@@ -299,7 +299,7 @@ def _marked(
 ) -> dict[str, HeadlineCell]:
     """Mark the best mean if its lead over every other group is significant.
 
-    The mark of a single network is one of the network, not of its method.
+    The mark of a single network refers to the network, not to its method.
     """
     best = _best_group(column, cells)
     known = {group: cell for group, cell in cells.items() if cell.values}

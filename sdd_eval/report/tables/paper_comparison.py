@@ -28,7 +28,7 @@ TITLES = (
 
 @dataclass(frozen=True)
 class PaperRow:
-    """One number of the paper with the measured one; `deviations` lists protocol differences."""
+    """A number of the paper and the measured one; `deviations` lists protocol differences."""
 
     cells: tuple[str, ...]
     deviations: str

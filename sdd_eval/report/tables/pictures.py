@@ -1,4 +1,4 @@
-"""Rows of pictures that runs have stored: mistakes, accepted outliers, corruptions and attacks."""
+"""Rows of pictures stored by runs: mistakes, accepted outliers, corruptions and attacks."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from sdd_eval.report.tables.summary import ComparableResults, usable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: The most networks whose pictures are shown, and the most pictures of a row by its kind.
+#: Maximum number of networks whose pictures are shown, and of pictures per row, by kind.
 MAX_NETWORKS = 4
 MAX_PICTURES: Mapping[Kind, int] = {"mistakes": 12, "outliers": 12, "corruption": 20, "attack": 12}
-#: Kinds of which a page shows only one row, that of its first network.
+#: Kinds for which a page shows only one row, that of its first network.
 ONCE: tuple[Kind, ...] = ("corruption", "attack")
 
 
@@ -89,7 +89,7 @@ def _networks(
 def _of_kind(
     kind: Kind, runs: Sequence[StudyRun], arrays: Mapping[str, Arrays]
 ) -> tuple[StudyRun | None, list[Picture]]:
-    """Return the first run with pictures of a kind and the pictures, of attacks those of all."""
+    """Return the first run with pictures of a kind, and the pictures; for attacks, of all runs."""
     first, pictures = None, dict[str, list[Picture]]()
     for entry in runs:
         own: dict[str, list[Picture]] = {}
@@ -102,7 +102,7 @@ def _of_kind(
 
 
 def _chosen(pictures: Sequence[Picture], most: int) -> list[Picture]:
-    """Return at most so many pictures, as many of each condition."""
+    """Return at most `most` pictures, equally many of each condition."""
     conditions = dict.fromkeys(picture.condition for picture in pictures)
     each = max(1, most // max(1, len(conditions)))
     chosen = []

@@ -56,7 +56,7 @@ def evaluator_runs(runs: Sequence[StudyRun], evaluator: str) -> EvaluatorRuns:
 
 
 def _settings(entry: StudyRun) -> str:
-    """Return the settings of a run, and which evaluator's logits it is derived from, if any."""
+    """Return the settings of a run, and the evaluator from whose logits it is derived, if any."""
     source = entry.run.provenance.derived_from
     derived = f" (derived from the logits of {source})" if source else ""
     return format_setting(dict(entry.run.settings)) + derived
@@ -79,9 +79,9 @@ def _run_row(entry: StudyRun) -> dict[str, str]:
 
 
 def runs_table(runs: Iterable[StudyRun]) -> pandas.DataFrame:
-    """Return what each run measured, with the full hashes of its weights and of its images.
+    """Return a row per run, with the full hashes of its weights and its images.
 
-    A run is a row of this table and many of `results.csv`, which have its name in the column `run`.
+    A run has one row here and many in `results.csv`, which have its name in the column `run`.
     """
     import pandas
 

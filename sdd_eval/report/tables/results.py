@@ -105,7 +105,7 @@ def interval_texts(runs: Sequence[StudyRun]) -> dict[str, str]:
 
 
 def text_table(name: str, texts: Mapping[str, str]) -> pandas.DataFrame:
-    """Return the table of texts by id, with columns `name` and text."""
+    """Return a table of texts by id, with the columns `name` and text."""
     import pandas
 
     table: pandas.DataFrame = pandas.DataFrame(

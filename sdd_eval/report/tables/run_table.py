@@ -10,7 +10,7 @@ from sdd_eval.metrics.formatting import format_interval, format_value
 from sdd_eval.metrics.registry import metric
 from sdd_eval.records import Measurement, Run
 
-#: Of a run with more numbers than this, only the most important ones are shown.
+#: If a run has more numbers than this, only the most important ones are shown.
 MAX_ROWS = 24
 
 
@@ -57,9 +57,9 @@ def _interval(number: Measurement, levels: set[float]) -> str:
 
 
 def _most_important(evaluator: str, rows: list[Measurement]) -> list[Measurement]:
-    """Return a few rows of each headline metric, means first, where there are too many to show.
+    """Return a few rows of each headline metric, means first, if there are too many to show.
 
-    Those of a single bin or severity are the first to be left out.
+    Rows of a single bin or severity are the first to be omitted.
     """
     whole = [m for m in rows if not {"bin", "severity"} & set(m.at)] or rows
     rows = rows if len(rows) <= MAX_ROWS else whole

@@ -36,7 +36,7 @@ TITLES = {
 WRITTEN_OUT = 12
 #: Axes whose coordinates are names.
 NAMED_AXES = ("attack", "corruption", "dataset", "detector", "outliers", "score")
-#: What a table shows of each mean besides its axes.
+#: The fields of each mean that a table shows, besides its axes.
 _SHOWN = ["group", "mean", "std", "n", "images", "limited", "data", "protocol_id"]
 
 
@@ -69,7 +69,7 @@ class ResultTable:
 
     @property
     def description(self) -> str:
-        """What the cells contain, in words."""
+        """A description of the cells."""
         if self.seeds == 1:
             return "one network per cell"
         over = "(number of seeds)" if self.seeds is None else f"over {self.seeds} seeds"
@@ -161,7 +161,7 @@ def _table_row(
 
 
 def _axis_cell(axis: str, value: Any) -> str:
-    """Return a coordinate of a table's rows: names as people write them."""
+    """Return a coordinate of a table's rows, with conventional spellings of names."""
     return display_name(value) if axis in NAMED_AXES and value else format_setting(value)
 
 
@@ -203,7 +203,7 @@ def by_origin(parts: Sequence[str]) -> list[str]:
 
 
 def without_bins_and_severities(summary: pandas.DataFrame) -> pandas.DataFrame:
-    """Return the rows of a summary that are not of a single bin or severity."""
+    """Return the rows of a summary, except those of a single bin or severity."""
     columns = [name for name in ("bin", "severity") if name in summary]
     rows: pandas.DataFrame = summary[summary[columns].isna().all(axis=1)]
     return rows
@@ -228,11 +228,11 @@ class ProtocolIndex:
         self.labels = {key: f"P{index}" for index, key in enumerate(keys, start=1)}
 
     def label(self, key: str) -> str:
-        """Return the label of the protocol of an id, e.g. "P3"; empty if it is unknown."""
+        """Return the label of the protocol with an id, e.g. "P3"; empty if it is unknown."""
         return self.labels.get(key, "")
 
     def parts(self, evaluator: str) -> dict[str, str]:
-        """Return parts that protocols share, by letter; empty if all protocols are written out."""
+        """Return the parts that protocols share, by letter; empty if all are written out."""
         keys = self.metrics[evaluator]
         if len(keys) <= WRITTEN_OUT:
             return {}
@@ -241,11 +241,11 @@ class ProtocolIndex:
         return {part: _letters(index) for index, part in enumerate(shared)}
 
     def abbreviated(self, key: str, parts: Mapping[str, str]) -> str:
-        """Return the text of an id with its shared parts replaced by their letters."""
+        """Return the text of a protocol with its shared parts replaced by their letters."""
         return "; ".join(parts.get(part, part) for part in self.texts[key].split("; "))
 
     def is_first(self, key: str, evaluator: str) -> bool:
-        """Return whether an evaluator is the first in the page to use a protocol."""
+        """Return whether an evaluator is the first on the page to use a protocol."""
         users = (name for name, protocols in self.metrics.items() if key in protocols)
         return next(users, None) == evaluator
 

@@ -72,7 +72,7 @@ def _spreads(
 
 
 def _group_numbers(rows: pandas.DataFrame, by: Sequence[str]) -> NDArray[np.intp]:
-    """Return each row's number of its group of equal values, faster than pandas' groupby."""
+    """Return, for each row, the number of its group of equal values; faster than groupby."""
     import pandas
 
     number = np.zeros(len(rows), dtype=np.intp)
@@ -83,7 +83,7 @@ def _group_numbers(rows: pandas.DataFrame, by: Sequence[str]) -> NDArray[np.intp
 
 
 def usable(results: pandas.DataFrame) -> pandas.DataFrame:
-    """Return the rows that figures and headline numbers are made of.
+    """Return the rows on which figures and headline numbers are based.
 
     Rows with a note are excluded, as are rows measured on a subset if the group has full ones of
     the same metric.
@@ -99,8 +99,8 @@ def usable(results: pandas.DataFrame) -> pandas.DataFrame:
 def most_common_conditions(rows: pandas.DataFrame) -> pandas.DataFrame:
     """Return the rows of each number that were measured under its most common conditions.
 
-    A figure thus compares only numbers on the same images under one protocol. Of equally common
-    conditions, those with all images are chosen, then those that come first.
+    A figure thus only compares numbers on the same images under one protocol. Among equally common
+    conditions, those with all images are preferred, then those that come first.
     """
     number = _group_numbers(rows, ("evaluator", "dataset", "metric", *axes_of(rows)))
     condition = _group_numbers(rows, CONDITIONS)
@@ -126,7 +126,7 @@ class ComparableResults:
 
     @property
     def title(self) -> str:
-        """The test set and the architecture, as people write them."""
+        """The test set and the architecture, in their conventional spelling."""
         return f"{display_name(self.test_set)}, {display_name(self.arch)}"
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What a report says first: every metric of a few groups, their differences and the verdicts."""
+"""The first part of a report: every metric of a few groups, their differences and verdicts."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from sdd_eval.report.tables.summary import ComparableResults
 from sdd_eval.statistics.intervals import LEVEL, normal_quantile
 from sdd_eval.statistics.seeds import Difference, minimum_detectable_difference
 
-#: The most groups, and the most tables, that a page compares side by side.
+#: Maximum number of groups, and of tables, that a page compares side by side.
 MAX_GROUPS, MAX_TABLES = 4, 3
-#: The plot of differences has this scale, in pixels a detectable difference, and half this width.
+#: Scale of the plot of differences, in pixels per detectable difference, and half its width.
 SCALE, HALF = 22, 84
 POWER = 0.8
 
@@ -51,7 +51,7 @@ class DifferenceLine:
 
 @dataclass(frozen=True)
 class VerdictCell:
-    """A cell as text: its number, the interval of a single network, and what to know of it."""
+    """A cell as text: its number, the interval of a single network, and notes."""
 
     cell: HeadlineCell
     text: str
@@ -83,7 +83,7 @@ class VerdictTable:
     """The verdicts on some groups of the headline table, side by side or as a `leaderboard`.
 
     `shared` are the notes of all numbers, `of_group` those of all numbers of one group;
-    `sentences` say what the numbers and verdicts are and which metrics no group has, and `remarks`
+    `sentences` explain the numbers and verdicts and which metrics no group has, and `remarks` say
     what the audits of adversarial robustness support.
     """
 
@@ -97,7 +97,7 @@ class VerdictTable:
 
     @property
     def part(self) -> ComparableResults:
-        """The part of the results that the groups are of, if it is one."""
+        """The part of the results to which the groups belong, if it is one."""
         return self.groups[0].comparison
 
     @property
@@ -107,7 +107,7 @@ class VerdictTable:
 
     @property
     def compared(self) -> list[HeadlineRow]:
-        """The groups that are compared with another one."""
+        """The groups that are compared with another group."""
         return [row for row in self.groups if row.base]
 
     @property
@@ -117,9 +117,9 @@ class VerdictTable:
 
 
 def verdict_tables(table: Headline) -> list[VerdictTable]:
-    """Return the verdict table of each part, or a leaderboard of all groups if they are many.
+    """Return the verdict table of each part, or a leaderboard of all groups if there are many.
 
-    A sentence is only below the first table that it is about.
+    A sentence appears only below the first table to which it applies.
     """
     parts = table.parts
     if len(parts) > MAX_TABLES or any(len(rows) > MAX_GROUPS for rows in parts):
@@ -154,7 +154,7 @@ def _verdict_table(
 def _common_notes(
     groups: Sequence[HeadlineRow],
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Return the notes of all numbers, and of each group those of all its numbers but no others.
+    """Return the notes that all numbers share, and those that only all of one group's share.
 
     Notes of a single row or a single number stay there.
     """
@@ -173,7 +173,7 @@ def _common_notes(
 
 
 def _in_all(notes: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Return what all have."""
+    """Return the notes that all have in common."""
     return tuple(note for note in notes[0] if all(note in own for own in notes))
 
 
@@ -183,7 +183,7 @@ def _verdict_row(
     cells: Sequence[HeadlineCell],
     said: Sequence[Sequence[str]],
 ) -> VerdictRow:
-    """Return the row of a metric, without what is `said` of each group elsewhere."""
+    """Return the row of a metric, without the notes on each group that are `said` elsewhere."""
     measured = [cell for cell in cells if cell.values]
     notes = [
         [note for note in cell_notes(cell) if note not in own]
@@ -210,7 +210,7 @@ def _verdict_row(
 
 
 def cell_notes(cell: HeadlineCell) -> list[str]:
-    """Return what to know before quoting a number: a subset, unofficial data, runs' warnings."""
+    """Return caveats for quoting a number: a subset, unofficial data, runs' warnings."""
     subset = [f"subset: {cell.images:,} images"] if cell.limited else []
     return [*subset, *by_origin(unofficial(cell.data)), *filter(None, [cell.warning])]
 
@@ -250,8 +250,8 @@ def _difference_line(
 def detectable(change: Difference, base: HeadlineCell, other: HeadlineCell) -> float:
     """Return the smallest difference that the measurement would have detected with 80 % power.
 
-    Of several seeds it is that of Welch's test; of single networks, the interval's half-width times
-    (z₁₋α/₂ + z₀.₈) / z₁₋α/₂. 0 if there is none.
+    For several seeds it is that of Welch's test; for single networks, the interval's half-width
+    times (z₁₋α/₂ + z₀.₈) / z₁₋α/₂. 0 if there is none.
     """
     if min(len(base.values), len(other.values)) > 1:
         smallest = minimum_detectable_difference(base.values, other.values)
@@ -270,7 +270,7 @@ def plotted(difference: float) -> int:
 
 
 def _sentences(table: VerdictTable) -> Iterator[str]:
-    """Yield what the numbers and verdicts of a table are."""
+    """Yield sentences that explain the numbers and verdicts of a table."""
     cells = [cell for row in table.groups for cell in row.cells]
     seeds = max((len(cell.values) for cell in cells), default=1) > 1
     if seeds:
@@ -303,7 +303,7 @@ def _sentences(table: VerdictTable) -> Iterator[str]:
 
 
 def _audit_remarks(groups: Sequence[HeadlineRow]) -> list[str]:
-    """Return what the audits of each group and its base support, where both were audited."""
+    """Return the claims that the audits of each group and its base support, if both exist."""
     pairs_of: dict[str, list[str]] = {}
     for _, part in itertools.groupby(groups, lambda row: id(row.comparison)):
         rows = list(part)

@@ -1,4 +1,4 @@
-"""The headline table as plain text: a row a metric, a column a group, fitted to the terminal."""
+"""The headline table as plain text, fitted to the terminal: metrics in rows, groups in columns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIGNS: Mapping[Mark, str] = {"": "", "best": " *", "best network": " †"}
 def headline_text(*studies: Path, width: int | None = None) -> str:
     """Return the headline table of studies as text; raise InputError if there are no runs.
 
-    With `width`, its lines have at most so many characters, unless a name alone has more.
+    With `width`, lines have at most that many characters, unless a name alone has more.
     """
     results = tidy(read_runs(studies).runs)
     stored = {name: load_comparisons(folder)[0] for name, folder in named_studies(studies)}
@@ -36,7 +36,7 @@ def as_text(table: Headline, width: int | None = None) -> str:
 
 
 def _part(columns: Sequence[HeadlineColumn], rows: Sequence[HeadlineRow], width: int | None) -> str:
-    """Return what was measured on one test set, below what all of it has in common.
+    """Return the numbers of one test set, below what they have in common.
 
     If a column for each group is too wide, each metric has a line for each group.
     """
@@ -55,7 +55,7 @@ def _part(columns: Sequence[HeadlineColumn], rows: Sequence[HeadlineRow], width:
 def metric_texts(
     columns: Sequence[HeadlineColumn], rows: Sequence[HeadlineRow]
 ) -> dict[str, list[str]]:
-    """Return the text of each row's cell by the title of its column, of those that have values."""
+    """Return the text of each row's cells that have values, by the title of the column."""
     by_column = zip(columns, zip(*(row.cells for row in rows), strict=True), strict=True)
     return {
         f"{column.title} {column.arrow}".rstrip(): [_text(column, cell) for cell in cells]
@@ -86,7 +86,7 @@ def _seeds(rows: Sequence[HeadlineRow]) -> Iterator[str]:
 
 
 def legend(table: Headline) -> Iterator[str]:
-    """Yield what the numbers and marks of the table mean, and its settings, a line each."""
+    """Yield lines with the meaning of the table's numbers and marks, and its settings."""
     cells = [cell for row in table.rows for cell in row.cells if cell.values]
     if any(len(cell.values) > 1 for cell in cells):
         yield "Mean ± standard deviation over seeds"

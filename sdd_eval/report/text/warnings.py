@@ -35,7 +35,7 @@ def report_warnings(
 ) -> list[str]:
     """Return warnings on data, subsets, excluded rows, unreadable files and failed figures.
 
-    Those of runs are omitted that are `shown` at the runs' numbers.
+    Warnings of runs that are `shown` next to the runs' numbers are omitted.
     """
     return [
         *_run_warnings(collection, shown),

@@ -27,9 +27,9 @@ from sdd_eval.training.recipe import validated
 class Cost:
     """The cost of one recipe.
 
-    `memory` is in bytes: on a GPU the peak that torch allocated, on a CPU what a step keeps, which
-    is parameters, gradients, momentum and everything saved for the backward pass. `rates` are the
-    images per second of each turn.
+    `memory` is in bytes. On a GPU it is the peak allocated by torch; on a CPU it is what a step
+    keeps: parameters, gradients, momentum and everything saved for the backward pass. `rates` are
+    the images per second of each turn.
     """
 
     recipe: Recipe
@@ -50,7 +50,10 @@ def measure_costs(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> tuple[Cost, ...]:
-    """Return the cost of recipes on random images, in `turns` of `steps`; InputError if invalid."""
+    """Measure the cost of recipes on random images, in `turns` turns of `steps` steps each.
+
+    Raise InputError if a recipe is invalid.
+    """
     where, progress = resolve_device(device), progress or NoProgress()
     with explain_batch_errors(max((recipe.batch_size for recipe in recipes), default=1)):
         subjects = [_Subject(validated(recipe), spec, where) for recipe in recipes]

@@ -2,7 +2,7 @@
 
 The SD-Dropout term itself is measured under one pair of masks, whatever the training method. The "1
 −" in the paper's form of the forward gradient is arbitrary (see `sdd_eval.paper.proposition`), so
-norms and cosine of the full gradients, which update the weights, are measured, too.
+norms and cosine of the full gradients, which update the weights, are measured as well.
 
 Source: Lee, Park, Seo, Kang (2022), "Self-knowledge distillation via dropout", section 3.3, Table 8
 and Figure 4.
@@ -80,7 +80,7 @@ def assumptions(taken: Tensor, logits: Tensor) -> dict[str, float]:
     known = norm_p.isfinite() & norm_q.isfinite()  # not where a mask dropped the whole feature
     signed, ratio = (log_p - log_q)[known], (norm_p - norm_q)[known]
     r, rho = signed.abs(), ratio.abs()
-    # log(ρ + e − 1) of a ρ that may be huge: log ρ + log(1 + (e − 1)/ρ)
+    # log(ρ + e − 1), where ρ may be huge: log ρ + log(1 + (e − 1)/ρ)
     bound = rho + (rho + torch.log1p((torch.e - 1) * torch.exp(-rho))).log()
     excess = _excess(r, torch.where(signed > 0, ratio, -ratio))
     shares = {
@@ -105,7 +105,7 @@ def _log_norm(log_p: Tensor) -> Tensor:
 
 def _excess(r: Tensor, log_ratio: Tensor) -> Tensor:
     """Return D_i over the norm of the smaller of p_i and q_i; `log_ratio` is that of the larger."""
-    ratio = log_ratio.clamp_max(600).exp()  # the sign does not change beyond
+    ratio = log_ratio.clamp_max(600).exp()  # beyond this, the sign does not change
     return r * (ratio + 1) - torch.expm1(r) + ratio * torch.expm1(-r)
 
 
@@ -141,7 +141,7 @@ def _owners(network: Network) -> list[str]:
 def probe_of(network: Network, images: ImageSet, recipe: Recipe, device: torch.device) -> Probe:
     """Return a function that returns `kl_gradients` after the epochs that the recipe requests.
 
-    They are measured on unaugmented images, by random numbers of their own. Raise InputError for
+    They are measured on unaugmented images, with their own random numbers. Raise InputError for
     epochs past the last, or fewer than two images.
     """
     beyond = [epoch for epoch in recipe.probe_epochs if not 0 <= epoch <= recipe.epochs]
@@ -176,7 +176,7 @@ def check_lemma_1(trials: int = 20, seed: int = 0) -> dict[str, float]:
     """Compare autograd's gradient of each direction with the closed form of the paper's Lemma 1.
 
     Uses random features, a random linear classifier and two dropout masks, T = 1, in float64.
-    Return the largest L2 norm of the difference of each direction, relative to the closed form.
+    Return, for each direction, the largest L2 norm of the difference relative to the closed form.
     """
     worst: dict[str, float] = dict.fromkeys(DIRECTIONS, 0.0)
     for trial in range(trials):

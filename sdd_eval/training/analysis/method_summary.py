@@ -33,7 +33,7 @@ class MethodSummary:
     inputs: tuple[str, ...]
     parts: tuple[str, ...]
     terms: Mapping[str, tuple[str, ...]]
-    """For each term the modules that learn from it: `NETWORK` and parts."""
+    """For each term, the modules that learn from it: `NETWORK` and parts."""
 
 
 def method_summary(method: str, sd_dropout: float = 0.0) -> MethodSummary:
@@ -67,9 +67,10 @@ def _reaches(term: Tensor, module: nn.Module) -> bool:
 
 @dataclass(frozen=True)
 class Passes:
-    """The passes of a batch's images through a network that a step needs.
+    """The passes of a batch's images through a network that a training step needs.
 
-    `learned` are forward and backward, `watched` forward only: partners teach without learning.
+    `learned` passes run forward and backward, `watched` ones forward only: partners teach without
+    learning.
     """
 
     learned: int
@@ -77,7 +78,7 @@ class Passes:
 
     @property
     def relative(self) -> float:
-        """Return the cost in passes of cross-entropy; backward costs twice as much as forward."""
+        """Return the cost relative to cross-entropy; backward costs twice as much as forward."""
         return self.learned + self.watched / 3
 
 

@@ -13,9 +13,9 @@ from sdd_eval.records import Recipe
 
 
 def augment_image(image: Any, augmentation: str, side: int, seed: int) -> Tensor:
-    """Augment one image to (channels, side, side) uint8, with random numbers of a seed.
+    """Augment one image to (channels, side, side) uint8, with random numbers from a seed.
 
-    "resized_crop_flip" takes an image of any size, of PIL or a tensor; the others a tensor of the
+    "resized_crop_flip" accepts a PIL image or a tensor of any size; the others need a tensor of the
     final shape.
     """
     if augmentation == "resized_crop_flip":
@@ -28,14 +28,14 @@ def augment_image(image: Any, augmentation: str, side: int, seed: int) -> Tensor
 
 
 def augment_batch(images: Tensor, augmentation: str, random: torch.Generator) -> Tensor:
-    """Crop images (n, channels, side, side) for "crop", and mirror them, too, for "crop_flip"."""
+    """Crop images (n, channels, side, side) for "crop"; also mirror them for "crop_flip"."""
     if augmentation in ("crop", "crop_flip"):
         images = random_crop(images, random)
     return random_flip(images, random) if augmentation == "crop_flip" else images
 
 
 def augments_further(recipe: Recipe) -> bool:
-    """Return whether a recipe augments images after crop and mirror."""
+    """Return whether a recipe augments images further after cropping and mirroring."""
     return recipe.auto_augment != "none" or recipe.random_erasing > 0
 
 

@@ -1,9 +1,9 @@
 """Training sets and their batches, in memory or streamed from disk.
 
-Small sets are one uint8 tensor on the device, where whole batches are augmented; photographs are
-decoded and augmented by worker processes. Order and augmentation come from generators derived from
-(seed, purpose, epoch) or (…, image), so an epoch depends neither on the number of workers nor on an
-interruption before it.
+Small sets are kept as one uint8 tensor on the device, where whole batches are augmented;
+photographs are decoded and augmented by worker processes. Order and augmentation come from
+generators derived from (seed, purpose, epoch) or (…, image), so an epoch depends neither on the
+number of workers nor on an interruption before it.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from sdd_eval.training.data.augmentation import (
 from sdd_eval.training.distributed.shard import Rows, RowsOf
 from sdd_eval.training.methods.method import BaseMethod, Batch
 
-#: Decoded images of a folder beyond this size in bytes are streamed.
+#: Folders whose decoded images exceed this size in bytes are streamed.
 RESIDENT_BYTES = 2 << 30
 
-#: Number of images of a folder that are decoded at a time.
+#: Number of a folder's images that are decoded at a time.
 IMAGES_PER_READ = 1024
 
 
@@ -68,8 +68,8 @@ def training_set(
 ) -> TrainingSet:
     """Return a training set whose images are moved to the device once, or are streamed.
 
-    Photographs that are cropped at random are streamed, and sets of more than 2 GiB. Raise
-    InputError if there are no labels or no images, or the number of workers is negative.
+    Randomly cropped photographs and sets of more than 2 GiB are streamed. Raise InputError if there
+    are no labels or no images, or the number of workers is negative.
     """
     if images.labels is None or not len(images):
         raise InputError(f"{images.name} has no {'images' if not len(images) else 'labels'}")
@@ -105,7 +105,7 @@ def epoch_batches(
 
 
 def draw_partners(data: TrainingSet, rows: Tensor, random: torch.Generator) -> Tensor:
-    """Return for each row the index of a random image of its class, drawn with replacement."""
+    """Return, for each row, the index of a random image of its class, drawn with replacement."""
     members, starts, counts = data.by_class
     labels = data.labels[rows]
     uniform = torch.rand(len(rows), generator=random, device=rows.device, dtype=torch.float64)
@@ -156,7 +156,7 @@ def _pixels(images: Tensor, recipe: Recipe, random: torch.Generator, selected: s
     return to_pixels(rows, recipe.channels_last)
 
 
-#: More workers than these seldom help.
+#: More workers than this seldom help.
 MAX_WORKERS = 16
 
 
@@ -224,7 +224,7 @@ def stream_batches(
         sampler=[pairs[part] for part, _ in parts],
         num_workers=workers,
         pin_memory=device.type == "cuda",
-        generator=torch.Generator(),  # else it draws from the global state
+        generator=torch.Generator(),  # otherwise it draws from the global state
     )
     indices = order.to(device)
     for (part, rows), drawn in zip(parts, worker_batches(loader, workers), strict=True):
@@ -236,7 +236,7 @@ def stream_batches(
 
 
 def _batch_slices(count: int, size: int, rows_of: RowsOf) -> Iterator[tuple[slice, Rows | None]]:
-    """Yield the slice of an epoch's order for each batch, and the rows of the batch that it is."""
+    """Yield, for each batch, its slice of the epoch's order and its rows of the whole batch."""
     for start in range(0, count, size):
         total = min(size, count - start)
         rows = rows_of(total)

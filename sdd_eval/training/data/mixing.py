@@ -17,7 +17,7 @@ from sdd_eval.training.methods.method import Batch
 def mixed_batches(batches: Iterator[Batch], recipe: Recipe, classes: int) -> Iterator[Batch]:
     """Yield the batches, mixed if the recipe mixes; their labels stay those of the first images.
 
-    Random numbers are derived from epoch and batch, so that they do not depend on an interruption.
+    Random numbers are derived from epoch and batch, so they do not depend on interruptions.
     """
     if not (recipe.mixup or recipe.cutmix):
         yield from batches

@@ -1,4 +1,4 @@
-"""The data of a training: training, validation and test images, and standardisation constants."""
+"""The data of a training run: its images (training, validation, test) and standardisation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sdd_eval.training.recipe import AUTO
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Images and standardisation constants; `test` and `validation` are None if there are none."""
+    """Images and standardisation constants; `test` and `validation` are None if absent."""
 
     train: ImageSet
     test: ImageSet | None
@@ -94,7 +94,7 @@ def check_batch_size(dataset: str, batch_size: int, images: int) -> None:
 
 
 def check_class_sizes(train: ImageSet, recipe: Recipe, method: BaseMethod) -> None:
-    """Raise InputError for too large a batch, or a class without the partners that it needs."""
+    """Raise InputError if a batch is too large, or a class lacks the partners that it needs."""
     check_batch_size(recipe.dataset, recipe.batch_size, len(train))
     if not method.partners or train.labels is None:
         return

@@ -37,10 +37,10 @@ TIMEOUT = datetime.timedelta(hours=6)
 #: Seconds for a group's threads to release sent tensors; they take microseconds.
 RELEASE_SECONDS = 0.2
 
-#: Words in the errors of a broken connection to another process.
+#: Words in error messages about a broken connection to another process.
 CLOSED = ("gloo", "NCCL", "Connection closed", "Connection reset", "Broken pipe")
 
-#: Counts the trainings of this process: the keys of one must not be read by the next.
+#: Counts the training runs of this process, so that none reads the keys of an earlier one.
 _TRAININGS = itertools.count()
 
 
@@ -58,7 +58,7 @@ class Processes:
         return self.rank == 0
 
     def check_count(self, recipe: Recipe) -> None:
-        """Raise InputError if there are too many processes for a batch, or to mix one."""
+        """Raise InputError if there are too many processes for a batch, or for mixing images."""
         if self.count > 1 and (recipe.mixup or recipe.cutmix):
             raise InputError(
                 f"mixup and cutmix mix the images of a whole batch, of which each of {self.count} "
@@ -100,12 +100,12 @@ class Processes:
         if self.count == 1:
             return step
         synchronise_batch_norms(step)
-        with warnings.catch_warnings():  # of torch 2.14; what it wants instead is not in 2.6
+        with warnings.catch_warnings():  # torch 2.14 suggests a replacement that 2.6 lacks
             warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)
             return nn.parallel.DistributedDataParallel(
                 step,
-                broadcast_buffers=False,  # the norms keep the same statistics by themselves
-                static_graph=True,  # and parameters that nothing uses keep no gradient
+                broadcast_buffers=False,  # the norms keep the same statistics on their own
+                static_graph=True,  # and unused parameters keep no gradient
             )
 
 
@@ -113,9 +113,9 @@ class Processes:
 def join_processes(device: str) -> Iterator[Processes]:
     """Join the processes that `torchrun` started; does nothing for a single process.
 
-    On GPUs each process uses that of its `LOCAL_RANK` with NCCL, else Gloo. Raise InputError if
-    torchrun's environment or the device is invalid, or a process failed: raised by the first that
-    fails, and as `ReportedElsewhere` by the others.
+    On GPUs, each process uses the one of its `LOCAL_RANK` with NCCL; otherwise Gloo is used. Raise
+    InputError if torchrun's environment or the device is invalid, or if a process fails: the first
+    that fails raises it, the others raise `ReportedElsewhere`.
     """
     rank, count = _environment()
     if count == 1:
@@ -131,8 +131,8 @@ def join_processes(device: str) -> Iterator[Processes]:
             yield Processes(local, rank, count)
             dist.barrier()
     finally:
-        # The group's threads release the tensors that arrived last shortly after, and need Python
-        # for it: if the interpreter exits first, the process aborts. Nothing else waits for them.
+        # The group's threads release the last received tensors slightly later, and need Python to
+        # do so: if the interpreter exits first, the process aborts. Nothing else waits for them.
         time.sleep(RELEASE_SECONDS)
     dist.destroy_process_group()
 
@@ -173,7 +173,7 @@ def _local_device(device: str, count: int) -> str:
 def _report_once(failures: Store) -> Iterator[None]:
     """Raise the error of the first process that fails; the others raise ReportedElsewhere.
 
-    A failed process leaves, which breaks the connections the others wait on: none waits forever.
+    A failed process exits, which breaks the connections the others wait on: none waits forever.
     """
     try:
         yield

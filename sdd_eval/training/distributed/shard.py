@@ -1,4 +1,4 @@
-"""The rows of a step's whole batch that one process has, and random numbers and means over them."""
+"""One process's rows of a step's whole batch, and random numbers and means over them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Rows:
 
     @property
     def share(self) -> float:
-        """Return the fraction of the batch."""
+        """Return the fraction of the batch that these rows make up."""
         return len(self) / self.total
 
 
@@ -67,7 +67,7 @@ def uniform(
 
 
 def batch_mean(values: Tensor, rows: Rows | None = None) -> Tensor:
-    """Return the mean over the first axis of the whole batch, of which values are `rows`."""
+    """Return the mean over the first axis of the whole batch; `values` are those of its `rows`."""
     if rows is None:
         return values.mean(dim=0)
     return distributed.all_reduce_sum(values.sum(dim=0)) / rows.total

@@ -32,7 +32,7 @@ class _AllReduceSum(Function):
 
 
 def all_reduce_sum(values: Tensor) -> Tensor:
-    """Return the sum of each number over all processes; gradients are summed, too."""
+    """Return the sum of each number over all processes; gradients are summed as well."""
     total: Tensor = _AllReduceSum.apply(values)
     return total
 
@@ -40,9 +40,9 @@ def all_reduce_sum(values: Tensor) -> Tensor:
 def synchronise_batch_norms(module: nn.Module) -> None:
     """Make each batch norm of a module take its statistics from the images of all processes.
 
-    Parameters, buffers and their names do not change, nor does eval mode. On a GPU standard norms
-    become torch's `SyncBatchNorm`. On a CPU, which that does not support, and for norms with an
-    activation of their own (timm's), `_normalised` computes them.
+    Parameters, buffers and their names do not change, nor does eval mode. On a GPU, standard norms
+    become torch's `SyncBatchNorm`. On a CPU, which it does not support, and for norms with a
+    built-in activation (timm's), `_normalised` is used.
     """
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
@@ -58,8 +58,8 @@ def synchronise_batch_norms(module: nn.Module) -> None:
 def _normalised(norm: _BatchNorm, values: Tensor) -> Tensor:
     """Normalise values (n, channels, …) by mean and variance over all processes; n may be 0.
 
-    Sums are in at least float32. The variance is that of centred values, because the difference of
-    mean square and squared mean loses digits.
+    Sums use at least float32. The variance is computed from centred values, because the difference
+    of mean square and squared mean loses precision.
     """
     if not norm.training:
         return type(norm).forward(norm, values)

@@ -14,9 +14,9 @@ from sdd_eval.validation import ABOVE_0, FROM_0, bounded
 class ClasswiseDistillation(BaseMethod):
     """Cross-entropy, and distillation from the prediction for another image of the same class.
 
-    CE + λ_KD · T² · KL(partner‖image). The partners run without gradient but in train mode, in a
-    pass of their own after the images, so that batch norm takes statistics of each. The SD-Dropout
-    term is computed on the images.
+    CE + λ_KD · T² · KL(partner‖image). The partners run without gradients but in train mode, in a
+    separate pass after the images, so that batch norm computes separate statistics for each. The
+    SD-Dropout term is computed on the images.
     """
 
     partners: ClassVar[bool] = True

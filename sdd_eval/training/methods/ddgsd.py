@@ -22,7 +22,7 @@ class DistortionGuided(BaseMethod):
 
     CE of both views, summed + λ_KD · T² · [KL(p₁‖p₂) + KL(p₂‖p₁)] with detached teachers
     + 0.005 · ‖mean f₁ − mean f₂‖² of the features' batch means. Both views run in one forward pass,
-    so batch norm takes its statistics of both together.
+    so batch norm computes its statistics over both together.
     """
 
     views: ClassVar[int] = 2

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MutualLearning(BaseMethod):
-    """Mutual distillation between two networks of one architecture; the first is exported.
+    """Mutual distillation between two networks of the same architecture; the first is exported.
 
     ½ (CE₁ + CE₂) + λ_KD · T² · [KL(p₁‖p₂) + KL(p₂‖p₁)] with detached teachers and one optimiser. As
-    the authors of SD-Dropout ran it, the SD-Dropout term masks a feature of each network and sends
+    in the SD-Dropout authors' runs, the SD-Dropout term masks a feature of each network and passes
     both through the following layers of network 1 (its classifier, for position layer4); with
     "plain" it masks the feature of network 1 twice.
     """
@@ -41,7 +41,7 @@ class MutualLearning(BaseMethod):
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
         """Return the second network."""
-        return {"peer": models.build(network.spec, trust_code=True)}  # as the first one was
+        return {"peer": models.build(network.spec, trust_code=True)}  # as for the first network
 
     def losses(self, step: Step) -> Losses:
         """Return the terms `ce` of network 1, `peer_ce` of network 2, and `kd`."""

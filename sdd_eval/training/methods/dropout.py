@@ -17,8 +17,8 @@ class Dropout(BaseMethod):
 
     "standard" is CE(dropped). The row of Table 11 marked with a dagger "equalises the number of
     training steps", which neither paper nor code explains. "equal_steps" is CE(clean) + λ ·
-    CE(dropped): our choice, because it is the one other dropout loss in the authors' code, and
-    because there, as in SD-Dropout, the classifier learns from clean and dropped features in each
+    CE(dropped): our choice, because it is the only other dropout loss in the authors' code, and
+    because with it, as in SD-Dropout, the classifier learns from clean and dropped features in each
     step.
     """
 

@@ -12,7 +12,7 @@ from sdd_eval.validation import BELOW_1, bounded
 
 @dataclass(frozen=True)
 class LabelSmoothing(BaseMethod):
-    """Cross-entropy with labels of which a share is spread evenly over all classes."""
+    """Cross-entropy with smoothed labels: a share of each is spread evenly over all classes."""
 
     mixes: ClassVar[bool] = True
 

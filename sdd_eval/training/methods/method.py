@@ -1,7 +1,8 @@
 """The interface of a training method: the batch it needs, the parts it adds, its loss.
 
 A method is a frozen dataclass behind an entry point of `sdd_eval.methods`; its fields are its
-settings. The training loop is independent of the method, and the SD-Dropout term combines with any.
+settings. The training loop is independent of the method, and the SD-Dropout term can be added to
+any method.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ class Batch:
     labels: Tensor
     """Class indices (b,)."""
     partners: Tensor | None = None
-    """For each image another of its class, drawn with replacement and augmented; None if unused."""
+    """For each image, another of its class, drawn with replacement and augmented; or None."""
     rows: Rows | None = None
-    """The rows of the step's whole batch that this process has, if several processes train."""
+    """This process's rows of the step's whole batch, if several processes train."""
     indices: Tensor | None = None
     """Index (b,) of each image in the training set, the same in every epoch."""
     epoch: int = 0
@@ -39,7 +40,7 @@ class Batch:
 
     @property
     def targets(self) -> Tensor:
-        """Return what cross-entropies learn: class probabilities of mixed images, else labels."""
+        """Return the targets of cross-entropy: class probabilities of mixed images, else labels."""
         return self.labels if self.probabilities is None else self.probabilities
 
     @property
@@ -80,7 +81,7 @@ class Step:
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """The inputs of a method's work after an epoch."""
+    """The inputs of `BaseMethod.after_epoch`."""
 
     network: Network
     parts: Mapping[str, nn.Module]
@@ -116,7 +117,7 @@ class Losses:
 class BaseMethod(Protocol):
     """A training method; a subclass inherits one view, and no partners, parts or memory.
 
-    A method that is no subclass may leave out `memory`, `after_update` and `after_epoch`.
+    A method that is not a subclass may leave out `memory`, `after_update` and `after_epoch`.
     """
 
     views: ClassVar[int] = 1
@@ -131,9 +132,9 @@ class BaseMethod(Protocol):
         return {}
 
     def memory(self, network: Network, images: int) -> dict[str, Tensor]:
-        """Return tensors that the method keeps between steps, by name; saved and resumed.
+        """Return tensors that the method keeps between steps, by name; they are saved and restored.
 
-        `images` is the number of training images, on which `Batch.indices` are defined.
+        `images` is the number of training images, to which `Batch.indices` refer.
         """
         return {}
 
@@ -141,7 +142,7 @@ class BaseMethod(Protocol):
         """Return the loss terms of one step; softmaxes must be taken in float32."""
 
     def after_update(self, step: Step) -> None:
-        """Change parts or memory after the weights were updated, without gradients."""
+        """Change parts or memory after each update of the weights, without gradients."""
 
     def after_epoch(self, end: EpochEnd) -> None:
         """Change parts or memory after an epoch, before the training is saved."""

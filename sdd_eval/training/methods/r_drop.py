@@ -17,8 +17,8 @@ class RDrop(BaseMethod):
 
     CE₁ + CE₂ + α · ½ [KL(p₁‖p₂) + KL(p₂‖p₁)] at temperature 1 with gradients through both
     (equations 3 to 5). Only the last feature is dropped here, as in SD-Dropout, so the backbone
-    runs once for both predictions. SD-Dropout differs: its CE is of the undropped logits and its T
-    is 3. α = 0.6 is the original's value for images; the drop rate is SD-Dropout's.
+    runs once for both predictions. SD-Dropout differs: its CE uses the undropped logits and its T
+    is 3. α = 0.6 is the original paper's value for images; the drop rate is SD-Dropout's.
     """
 
     mixes: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Self-knowledge distillation via dropout: the loss term that combines with any method.
+"""Self-knowledge distillation via dropout: a loss term that can be added to any method.
 
 Lee, Park, Seo, Kang, "Self-Knowledge Distillation via Dropout", equations 3, 4, 6 and 7, with the
 constants of the authors' code where the paper gives none (T = 3, factor T², inverted scaling).
@@ -32,7 +32,7 @@ def sd_dropout_loss(
 ) -> Tensor:
     """Return T² · [KL(p_u‖p_v) + KL(p_v‖p_u)], batch mean, under two dropout masks u and v.
 
-    The value does not depend on `direction`, the gradient does: "forward" detaches the first
+    The value does not depend on `direction`, but the gradient does: "forward" detaches the first
     argument of each divergence (the reference), "reverse" the second, "both" neither.
 
     Args:
@@ -40,10 +40,10 @@ def sd_dropout_loss(
         classifier: maps features to logits (n, classes).
         drop_rate: probability β of a zero; the rest is scaled by 1 / (1 − β).
         temperature: T of both softmaxes.
-        direction: which divergences pass their gradient on.
+        direction: which arguments of the divergences receive gradients.
         generator: draws the masks, on the features' device.
         others: features under mask v, if they differ from those under mask u.
-        rows: the rows of the whole batch that this process has, if several processes train.
+        rows: this process's rows of the whole batch, if several processes train.
     """
     logits = masked_logits(features, classifier, drop_rate, generator, others, rows)
     log_u, log_v = (log_softmax(masked, temperature) for masked in logits)
@@ -73,8 +73,8 @@ def masked_logits(
     """Return logits (n, classes) under mask u and under mask v; arguments of `sd_dropout_loss`.
 
     Features go through the classifier in one stacked product, maps one by one: the layers between a
-    map and the classifier may contain batch norms, and the authors' code takes their statistics for
-    each masked map separately.
+    map and the classifier may contain batch norms, and the authors' code computes their statistics
+    for each masked map separately.
     """
     import torch
 
