@@ -8,6 +8,8 @@ Tolerances, relative and absolute:
 
 - 1e-6 for metrics that are smooth in the logits (`SMOOTH`): their last digits are those of float32
   forward and backward passes, which another processor or another version of torch rounds otherwise.
+  A p-value over seeds follows from the difference of two means, over whose standard error their
+  rounding counts; its tolerance is that of the means times this amplification.
 - 1e-9 for all others. They count images, or compare ranks of images, and so do not move with the
   last digits of a logit. On another processor an image may still lie so close to a decision (the
   label of an adversarial image, the order of two scores) that it falls on the other side; such a
