@@ -16,6 +16,7 @@ from sdd_eval.metrics.formatting import (
 from sdd_eval.metrics.registry import metric
 from sdd_eval.paper.claim_rendering import (
     gone_titles,
+    listed,
     printed_text,
     seeds_text,
     unchecked_titles,
@@ -114,7 +115,7 @@ def _reasons(tested: Sequence[Judgement]) -> Iterator[str]:
         number = Counter(itertools.chain.from_iterable(map(names, tested)))
         if number:
             titles = (_of(title, many, len(tested)) for title, many in number.items())
-            yield f"{what} {', '.join(titles)}"
+            yield f"{what} {listed(titles)}"
 
 
 def _of(title: str, many: int, of: int) -> str:

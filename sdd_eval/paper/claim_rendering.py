@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ from sdd_eval.statistics.seeds import MIN_SEEDS, summarize_seeds
 if TYPE_CHECKING:
     import pandas
 
+#: Before the name of a baseline.
+_AGAINST = "against "
 #: How a page colours each verdict: in favour of the claim, against it, or neither.
 KINDS: Mapping[Verdict, str] = {
     "shown": "good",
@@ -100,9 +102,9 @@ def reason(judgement: Judgement) -> str:
         parts.append(seeds_text(judgement))
     if judgement.gone:
         words = [f"{title} ({text})" for title, text in gone_titles(judgement).items()]
-        parts.append(f"gone {', '.join(words)}")
+        parts.append(f"gone {listed(words)}")
     if judgement.missing:
-        parts.append(f"not checked: {', '.join(unchecked_titles(judgement))}")
+        parts.append(f"not checked: {listed(unchecked_titles(judgement))}")
     return "; ".join(parts)
 
 
@@ -124,7 +126,22 @@ def unchecked_titles(judgement: Judgement) -> list[str]:
 
 
 def _title(kind: Kind, name: str) -> str:
-    return f"against {name}" if kind == "baseline" else name
+    return f"{_AGAINST}{name}" if kind == "baseline" else name
+
+
+def listed(titles: Iterable[str]) -> str:
+    """Return titles joined by commas; of several baselines in a row, the first has "against".
+
+    >>> listed(["under PGD", "against label smoothing", "against R-Drop"])
+    'under PGD, against label smoothing, R-Drop'
+    """
+    words: list[str] = []
+    previous = ""
+    for title in titles:
+        both = title.startswith(_AGAINST) and previous.startswith(_AGAINST)
+        words.append(title.removeprefix(_AGAINST) if both else title)
+        previous = title
+    return ", ".join(words)
 
 
 def seeds_text(judgement: Judgement) -> str:

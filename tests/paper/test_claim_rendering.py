@@ -46,7 +46,7 @@ def test_a_shown_claim_names_each_baseline_and_check_that_was_not_measured(tmp_p
     assert found.verdict == "shown"
     unchecked = (
         "not checked: under PGD and the audit, ε = 1/255, against tuned weight decay, "
-        "against R-Drop, against confidence penalty, against plain dropout"
+        "R-Drop, confidence penalty, plain dropout"
     )
     assert judgement_record(found)["reason"] == unchecked
     (row,) = (line for line in groups_markdown([found]).splitlines() if "under FGSM" in line)
