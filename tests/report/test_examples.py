@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import tarfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,8 +38,13 @@ def test_committed_examples_obey_the_limits_of_the_script(folder: Path, make_exa
     tables = [name for name in names if (folder / name).exists()]
     assert {"results", "summary"} <= {name.partition(".")[0] for name in tables}
     for path in (each for each in folder.iterdir() if each.name != "index.html"):
-        text = path.suffix != ".gz"
+        text = path.suffix not in (".gz", ".xz")
         make_example.checked(path.name, path.read_bytes(), make_example.MOST_TABLE, text=text)
+    for archive in folder.glob("*.tar.xz"):
+        with tarfile.open(archive) as opened:
+            for member in opened:
+                content = opened.extractfile(member).read()  # type: ignore[union-attr]
+                make_example.checked(member.name, content, make_example.MOST_TABLE)
     assert sum(path.stat().st_size for path in folder.iterdir()) < make_example.MOST
     links = set(re.findall(r'<a href="?([^#"\s>][^"\s>]*)', page.decode()))
     assert links == set(tables)
