@@ -13,6 +13,7 @@ from typing import Any
 from sdd_eval import models, store, training
 from sdd_eval.checkpoints.folder import checkpoint_folders, read_card
 from sdd_eval.errors import InputError
+from sdd_eval.evaluators.adversarial.audit import audit_of
 from sdd_eval.object_detection.recipe import DetectorRecipe, recipe_of
 from sdd_eval.records import DETECTOR, Card, ModelSpec, Recipe
 from sdd_eval.studies.jobs import Job, Workspace
@@ -122,7 +123,7 @@ class Estimates:
         seconds = self.seconds_per_image(work.evaluator, arch)
         if seconds is not None:
             return Estimate(seconds * images, f"as earlier runs of {work.evaluator} on {arch}")
-        return self._rough(images, _operations_of(arch, recipe) * _PASSES.get(work.evaluator, 2))
+        return self._rough(images, _operations_of(arch, recipe) * _passes(work))
 
     def _rough(self, images: int, operations: float) -> Estimate:
         rate = _GPU_RATE if self.gpu else _THREAD_RATE * (self.workspace.threads or 1)
@@ -156,6 +157,15 @@ def _trained(folder: Path) -> Iterator[tuple[Recipe | DetectorRecipe, Card]]:
             card = read_card(path)
             if recipe := card.recipe or recipe_of(card):
                 yield recipe, dataclasses.replace(card, name=path.name)
+
+
+def _passes(work: Evaluation) -> int:
+    """Return the number of forward passes per test image; a backward pass counts as two."""
+    get = work.settings.get
+    if work.evaluator == "attack" and get("audit"):
+        effort = get("steps"), get("restarts"), get("parameters", ())
+        return audit_of(*effort, get("transfer_from", "")).passes
+    return _PASSES.get(work.evaluator, 2)
 
 
 def _data_size(dataset: str) -> _DataSize:

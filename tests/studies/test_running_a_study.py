@@ -125,6 +125,24 @@ def test_estimates_know_a_checkpoint_by_the_name_of_its_folder(here):
     assert estimates.networks["renamed"][0] == "small_cnn"
 
 
+def test_the_estimate_of_an_audit_counts_its_queries(study_file, recipe, lookup, here):
+    workspace = Workspace(here / "checkpoints", here / "reports", here / "data")
+
+    def seconds(settings):
+        table = f'[[evaluate]]\nevaluator = "attack"\nsettings = {settings}\nlimit = 10\n'
+        file = study_file(f'name = "few"\n{recipe}\n[[train]]\nmethod = "ce"\n{table}')
+        _, audit = plan(jobs_of(read_study(file, lookup=lookup)), workspace)
+        return audit.seconds
+
+    def audit(queries):
+        effort = f'steps = 2, restarts = 1, parameters = ["n_queries={queries}"]'
+        return seconds(f"{{ audit = true, {effort} }}")
+
+    gradients = 2 * (1 + 2) + 2  # FGSM and PGD at two temperatures, PGD by the margin
+    assert audit(1000) / audit(10) == pytest.approx((1000 + 3 * gradients) / (10 + 3 * gradients))
+    assert audit(1000) > 50 * seconds("{ steps = 2 }")
+
+
 def test_a_failing_job_stops_only_the_jobs_that_depend_on_it(study_file, recipe, capsys):
     study_file(f"""
 name = "half"

@@ -82,6 +82,15 @@ class Audit:
         """The names of the attacks."""
         return ATTACKS if self.transfer_from else ATTACKS[:-1]
 
+    @property
+    def passes(self) -> int:
+        """The maximum number of forward passes per image; a backward pass counts as two."""
+        by_cross_entropy = len(TEMPERATURES) * (1 + self.steps * self.restarts)
+        by_margin = self.steps * self.restarts
+        for_transfer = 2 * self.steps if self.transfer_from else 0
+        gradients = by_cross_entropy + by_margin + for_transfer
+        return len(EPSILONS) * (self.queries + 3 * gradients)
+
     def collect(self, subject: Subject, validation_set: str = "") -> Arrays:
         """Return which images survive each attack, and the checks.
 
