@@ -13,6 +13,7 @@ from sdd_eval.cli.flags import Compute, Reports, Studies, parse, study_folder
 from sdd_eval.cli.terminal import table
 from sdd_eval.cli.verbosity import Verbosity
 from sdd_eval.device import prepare_device
+from sdd_eval.errors import InputError
 from sdd_eval.paper import claim_details, claim_rendering
 from sdd_eval.paper.claim_commands import with_commands
 from sdd_eval.paper.claim_details import Row
@@ -33,7 +34,7 @@ from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.groups import recipe_of
 from sdd_eval.report.tables.results import tidy
 from sdd_eval.report.tables.summary import comparable_results, summarise
-from sdd_eval.store import write_text
+from sdd_eval.store import warn_of_damage, write_text
 from sdd_eval.studies import StudyRecord, read_study_record
 from sdd_eval.validation import FROM_1, bounded
 
@@ -107,11 +108,18 @@ def _costs(flags: Flags) -> tuple[Cost, ...]:
 
 
 def _earlier_evidence(folder: Path) -> list[Evidence]:
-    """Return the evidence that an earlier call wrote, if any."""
+    """Return the evidence that an earlier call wrote; none if there is no readable file."""
     import pandas
 
     path = folder / EVIDENCE
-    return read_evidence(pandas.read_csv(path)) if path.is_file() else []
+    if not path.is_file():
+        return []
+    try:
+        return read_evidence(pandas.read_csv(path))
+    except (InputError, ValueError, LookupError) as error:  # pandas' own are ValueErrors
+        reason = " ".join(str(error).split())
+        warn_of_damage(InputError(f"{path} cannot be read: {reason}"), "it is written again")
+        return []
 
 
 def _of_studies(

@@ -21,12 +21,12 @@ from sdd_eval.arrays import Array, Arrays
 from sdd_eval.cli import exit_code
 from sdd_eval.paper.claim_rendering import claims_frame
 from sdd_eval.paper.claims import paper_claims
-from sdd_eval.paper.evidence import collect_evidence, read_evidence
+from sdd_eval.paper.evidence import COLUMNS, collect_evidence, read_evidence
 from sdd_eval.paper.sides import study_sides
 from sdd_eval.paper.verdicts import counts, decisive, judge
 from sdd_eval.records import Recipe, encode
 from sdd_eval.report.write import write_report
-from sdd_eval.store import write_record
+from sdd_eval.store import DamagedFile, write_record
 from sdd_eval.studies import RECORD, read_study, read_study_record, record_of, study_file
 
 REPOSITORY = Path(__file__).parents[2]
@@ -250,6 +250,32 @@ def test_a_study_that_has_lost_its_arrays_keeps_its_verdicts(study, tmp_path):
     flags = ["--reports", str(tmp_path), "--no-cost"]
     assert exit_code(["paper", "claims", "mini", *flags]) == 0
     assert (folder / "paper/claims.csv").read_bytes() == before
+
+
+def header_and(row):
+    return (",".join(COLUMNS) + "\n" + row).encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff\xfe\x00",
+        b"of,another,version\n1,2,3\n",
+        header_and("calibration,mini,miniature,s,claim,,ece,base,CE,a,much\n"),
+        header_and('calibration,"mini\n'),
+    ],
+    ids=["empty", "bytes", "other columns", "no number", "open quote"],
+)
+def test_a_damaged_file_of_evidence_is_named_and_replaced(study, tmp_path, content):
+    folder = tmp_path / "mini"
+    shutil.copytree(study, folder)
+    (folder / "paper/claims-evidence.csv").write_bytes(content)
+    flags = ["--reports", str(tmp_path), "--no-cost"]
+    with pytest.warns(DamagedFile, match="claims-evidence.csv"):
+        assert exit_code(["paper", "claims", "mini", *flags]) == 0
+    for name in ("claims.csv", "claims-evidence.csv"):
+        assert (folder / "paper" / name).read_bytes() == (study / "paper" / name).read_bytes()
 
 
 @needs_examples
