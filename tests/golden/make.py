@@ -271,24 +271,23 @@ def differences(measured: Table, golden: Table, tolerance: Callable[[str], float
         for column, expected in golden[key].items():
             value, allowed = measured[key][column], tolerance(key[-2])
             if column == "p" and len(seeds := key[0].split()) > 1:
-                allowed *= _amplification(golden[key], len(seeds))
+                allowed += _followed(measured[key], golden[key], len(seeds))
             if not _same(value, expected, allowed):
                 yield f"{' '.join(key)}: {column} is {value or 'empty'}, not {expected or 'empty'}"
 
 
-def _amplification(row: Mapping[str, str], seeds: int) -> float:
-    """Return how much larger than the relative change of two means that of their p-value can be.
+def _followed(measured: Mapping[str, str], golden: Mapping[str, str], seeds: int) -> float:
+    """Return how far the p-value of Welch's test may move because its two means have moved.
 
-    Welch's t is their difference over its standard error, which is at least the half-width of the
+    Its t is their difference over its standard error, which is at least the half-width of the
     interval over the quantile of the fewest degrees of freedom, and |dp/dt| is at most 2 · pdf(0),
-    below 0.8.
+    below 0.8. It is 0 for means that have not moved.
     """
-    names = ("base", "other", "low", "high")
-    if "" in (row[name] for name in names):
-        return 1.0
-    base, other, low, high = (float(row[name]) for name in names)
-    standard_error = (high - low) / 2 / float(stats.t.ppf(0.975, seeds - 1))
-    return max(1.0, 0.8 * (abs(base) + abs(other)) / standard_error) if standard_error else 1.0
+    if "" in (row[name] for row in (measured, golden) for name in ("base", "other", "low", "high")):
+        return 0.0
+    moved = sum(abs(float(measured[name]) - float(golden[name])) for name in ("base", "other"))
+    half = (float(golden["high"]) - float(golden["low"])) / 2
+    return 0.8 * moved * float(stats.t.ppf(0.975, seeds - 1)) / half if half else 0.0
 
 
 def _same(value: str, expected: str, allowed: float) -> bool:

@@ -8,8 +8,8 @@ Tolerances, relative and absolute:
 
 - 1e-6 for metrics that are smooth in the logits (`SMOOTH`): their last digits are those of float32
   forward and backward passes, which another processor or another version of torch rounds otherwise.
-  A p-value over seeds follows from the difference of two means, over whose standard error their
-  rounding counts; its tolerance is that of the means times this amplification.
+  Where two means have moved within it, their p-value over seeds may move as far as follows from
+  that, which is more if they are nearly equal.
 - 1e-9 for all others. They count images, or compare ranks of images, and so do not move with the
   last digits of a logit. On another processor an image may still lie so close to a decision (the
   label of an adversarial image, the order of two scores) that it falls on the other side; such a
@@ -87,6 +87,19 @@ def test_a_comparison_gives_the_golden_differences_intervals_and_p_values(
 @pytest.mark.usefixtures("one_figure")
 def test_a_report_tabulates_the_golden_numbers_and_their_means_over_seeds(measured):
     require_same(measured.report())
+
+
+def test_a_p_value_over_seeds_may_move_only_as_far_as_its_means_have():
+    golden = make.read("compared-seeds")
+    (key,) = (k for k in golden if k[-2:] == ("ece_smooth", "temperature=cross-fitted"))
+
+    def noticed(**changes):
+        moved = {name: str(float(golden[key][name]) + by) for name, by in changes.items()}
+        return len(list(make.differences({**golden, key: golden[key] | moved}, golden, tolerance)))
+
+    assert noticed(p=1.5e-6) == 1
+    assert noticed(p=1.5e-6, base=5e-8) == 0
+    assert noticed(p=1.5e-5, base=5e-8) == 1
 
 
 @pytest.mark.parametrize(("metric", "allowed"), [("nll", 1e-6), ("accuracy", 1e-9)])
