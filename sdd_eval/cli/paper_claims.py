@@ -57,8 +57,10 @@ class CostFlags:
     """Network to train, on random images of 32 × 32 pixels."""
     batch_size: int = bounded(64, FROM_1)
     """Images per batch."""
-    steps: int = bounded(3, FROM_1)
-    """Training steps in each of three repetitions."""
+    steps: int = bounded(2, FROM_1)
+    """Training steps in each repetition."""
+    repetitions: int = bounded(6, FROM_1)
+    """Repetitions of the measurement; the methods take turns."""
     precision: str = "float32"
     """float32 or bf16."""
 
@@ -103,8 +105,13 @@ def _costs(flags: Flags) -> tuple[Cost, ...]:
     cost = flags.training
     device = prepare_device(flags.compute.device, flags.compute.threads)
     with cli.Bar("cost: ") as bar:
-        shape = (cost.arch, cost.batch_size, cost.precision)
-        return claim_details.measure_methods(*shape, steps=cost.steps, device=device, progress=bar)
+        return claim_details.measure_methods(
+            *(cost.arch, cost.batch_size, cost.precision),
+            steps=cost.steps,
+            turns=cost.repetitions,
+            device=device,
+            progress=bar,
+        )
 
 
 def _earlier_evidence(folder: Path) -> list[Evidence]:

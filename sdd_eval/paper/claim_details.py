@@ -34,7 +34,7 @@ Row = Mapping[str, Any]
 
 #: The titles of the tables.
 TITLES = {
-    "cost": "Training cost relative to cross-entropy (this machine; median of three repetitions)",
+    "cost": "Training cost relative to cross-entropy (this machine; median of the repetitions)",
     "variance": "Variance of the logits over dropout masks, relative to their spread over classes",
     "corruptions": "Corruptions won and lost against cross-entropy, in points of accuracy",
 }
@@ -157,7 +157,14 @@ def mask_variance_rows(summary: pandas.DataFrame) -> Iterator[Row]:
 
 
 def measure_methods(
-    arch: str, batch_size: int, precision: str, *, steps: int, device: str, progress: Progress
+    arch: str,
+    batch_size: int,
+    precision: str,
+    *,
+    steps: int,
+    turns: int,
+    device: str,
+    progress: Progress,
 ) -> tuple[Cost, ...]:
     """Measure the training cost of every method; raise InputError for unknown arch or precision."""
     shared = {"batch_size": batch_size, "arch": arch, "precision": precision}
@@ -168,7 +175,9 @@ def measure_methods(
         for weight in (0.0, 1.0 if name == "ce" else 0.1)
     ]
     spec = ModelSpec(arch, 100, (0.5,) * 3, (0.25,) * 3, 32)
-    return training.measure_costs(recipes, spec, steps=steps, device=device, progress=progress)
+    return training.measure_costs(
+        recipes, spec, steps=steps, turns=turns, device=device, progress=progress
+    )
 
 
 def cost_rows(costs: Sequence[Cost]) -> list[Row]:

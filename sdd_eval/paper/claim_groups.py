@@ -35,7 +35,7 @@ class GroupRow:
     Attributes:
         name: what the claims say, and how many of them were tested if several were.
         printed, measured: the paper's numbers; the measured ones, with difference and interval.
-        verdict: the verdict, or how many claims have each.
+        verdict: the verdict, or how many claims have each, and which if they are not most of them.
         reason: the basis of the verdicts, and which baselines and checks were not measured.
     """
 
@@ -79,16 +79,22 @@ def _row(tested: Sequence[Judgement], claims: int) -> GroupRow:
     number_of = f"{len(tested)}" if len(tested) == claims else f"{len(tested)} of {claims}"
     what = f"{number_of} claims" if several else variant
     before = f"{variant}: " if several else ""
-    number = counts(tested)
     return GroupRow(
         name=f"{first.claim.group} ({what})" if what else first.claim.group,
         printed=printed if printed == MISSING else before + printed,
         measured=before + _measured(first),
-        verdict="; ".join(f"{n} {verdict}" for verdict, n in number.items() if n)
-        if several
-        else first.verdict,
+        verdict="; ".join(_verdicts(tested)) if several else first.verdict,
         reason="; ".join(_reasons(tested)),
     )
+
+
+def _verdicts(tested: Sequence[Judgement]) -> Iterator[str]:
+    """Yield how many claims have each verdict, with their names unless they are the majority."""
+    for verdict, number in counts(tested).items():
+        if number:
+            names = (one.claim.variant for one in tested if one.verdict == verdict)
+            most = 2 * number > len(tested)
+            yield f"{number} {verdict}" + ("" if most else f" ({', '.join(names)})")
 
 
 def _measured(judgement: Judgement) -> str:

@@ -31,7 +31,7 @@ _CONDITIONS = ("dataset", "n", "limited", "data", "protocol_id", "fingerprint")
 
 @dataclass(frozen=True)
 class Side:
-    """The values of a number, one per network, and the networks' names and common label."""
+    """The values of a number, one per network or timing, their names and their common label."""
 
     label: str
     checkpoints: tuple[str, ...]
@@ -50,7 +50,7 @@ class Contrast:
 
     @cached_property
     def samples(self) -> tuple[Sequence[float], Sequence[float]]:
-        """The two compared samples; for the same networks, zeros and the differences."""
+        """The two compared samples; for the same networks or turns, zeros and the differences."""
         base, other = self.base, self.other
         if not base.checkpoints or base.checkpoints != other.checkpoints:
             return base.values, other.values
@@ -62,7 +62,7 @@ class Contrast:
         """Welch's difference of the means over seeds, other minus base.
 
         A constant sample has variance 0, which yields the one-sample t test: for a claim about a
-        constant and, as a paired test, for two numbers of the same networks.
+        constant and, as a paired test, for two numbers of the same networks or turns.
         """
         return difference(*self.samples)
 
@@ -269,7 +269,10 @@ def _rank(
 
 
 def cost_evidence(claims: Sequence[Claim], costs: Sequence[Cost]) -> list[Evidence]:
-    """Return the evidence for the claims about cost; a turn of the measurement counts as a seed."""
+    """Return the evidence for the claims about cost; a turn of the measurement counts as a seed.
+
+    All methods were timed in each turn, so that rates are compared turn by turn.
+    """
     found = []
     for claim in claims:
         if claim.number.evaluator != "cost":
@@ -288,8 +291,9 @@ def _cost_side(claim: Claim, side: Mapping[str, Any], costs: Sequence[Cost]) -> 
         if (cost.recipe.method, cost.recipe.sd_dropout) == (method, weight):
             of_turns = claim.number.metrics[0] == "images_per_second"
             values = cost.rates if of_turns else (float(cost.trained_parameters),)
+            turns = tuple(f"turn {turn + 1}" for turn in range(len(values))) if of_turns else ()
             label = display_name(method) + (" + SD-Dropout" if weight else "")
-            return Side(label, (), values)
+            return Side(label, turns, values)
     return Side("", (), ())
 
 

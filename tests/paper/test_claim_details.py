@@ -139,7 +139,13 @@ def test_the_cost_claims_are_judged_by_the_turns_of_the_measurement():
     rates = {("ce", 0.0): 100.0, ("ce", 1.0): 90.0, ("dml", 0.0): 50.0, ("byot", 0.0): 95.0}
     costs = [
         Cost(
-            Recipe(method=method, sd_dropout=weight), rate, (rate - 1, rate, rate + 1), 0, "", n, n
+            Recipe(method=method, sd_dropout=weight),
+            rate,
+            (rate - 0.01 * rate, rate, rate + 1),
+            0,
+            "",
+            n,
+            n,
         )
         for (method, weight), rate in rates.items()
         for n in [20 if method == "dml" else 10]
@@ -160,6 +166,19 @@ def test_the_cost_claims_are_judged_by_the_turns_of_the_measurement():
         if one.claim.id == "no-added-parameters"
     )
     assert parameters.verdict == "contradicted"
+
+
+def test_training_speeds_are_compared_turn_by_turn():
+    """Load on the machine that slows a whole turn hides no difference between two methods."""
+    load, ratios = np.array([1.0, 0.5, 0.8, 0.3]), np.array([1.2, 1.21, 1.19, 1.2])
+    sides = (("dml", 0.0, 100 * load), ("ce", 1.0, 100 * load * ratios))
+    costs = [
+        Cost(Recipe(method=method, sd_dropout=weight), 0.0, tuple(rates), 0, "", 10, 10)
+        for method, weight, rates in sides
+    ]
+    judged = judge(paper_claims(), cost_evidence(paper_claims(), costs))
+    (found,) = (one for one in judged if one.claim.id == "cost-dml")
+    assert found.verdict == "shown"
 
 
 def network(seed, share, names=("fog", "snow"), n=400):

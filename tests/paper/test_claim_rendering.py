@@ -28,7 +28,8 @@ def test_claims_of_a_group_are_one_row_with_the_number_of_each_verdict():
     assert cells[0] == "Better detection of outliers by ODIN (5 claims)"
     assert cells[1].startswith("FPR at 95 % TPR: ")
     assert cells[3].startswith(
-        "**2 shown against the paper's baseline only; 3 not shown** (not checked: "
+        "**2 shown against the paper's baseline only (AUPR in, AUPR out); 3 not shown** "
+        "(not checked: "
         "against tuned weight decay (2 of 5), "
     )
     assert text.count("| More accurate |") == 1
@@ -67,7 +68,7 @@ def test_a_group_says_how_many_of_its_claims_were_tested_and_the_seeds_that_woul
     (mixed,) = group_rows(
         decisive(judge(paper_claims(), [evidence_for("position-1", far, near), beyond]))
     )[0]
-    assert mixed.verdict == "1 shown; 1 not shown"
+    assert mixed.verdict == "1 shown (against stage 3); 1 not shown (against stage 1)"
     assert re.match(r"not shown: \d+ seeds a side detect the printed", mixed.reason)
     (one,) = group_rows(decisive(judge(paper_claims(), [evidence_for("accuracy", far, near)])))[0]
     assert one.verdict == "not shown"

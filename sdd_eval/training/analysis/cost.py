@@ -1,7 +1,7 @@
 """The measured cost of methods: images per second, memory, parameters.
 
-Methods take turns, so that other load on the machine affects all of them; each rate is the median
-of its turns.
+Methods take turns, so that other load on the machine affects all of them and their rates can be
+compared turn by turn; each rate is the median of its turns.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def measure_costs(
     recipes: Sequence[Recipe],
     spec: ModelSpec,
     *,
-    steps: int = 5,
-    turns: int = 3,
+    steps: int = 2,
+    turns: int = 6,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> tuple[Cost, ...]:
