@@ -10,6 +10,7 @@ from typing import Literal
 
 from sdd_eval.paper.claims import Claim
 from sdd_eval.paper.evidence import Contrast, Evidence
+from sdd_eval.statistics.hypothesis_tests import holm_alpha
 from sdd_eval.statistics.seeds import (
     MIN_SEEDS,
     Difference,
@@ -44,6 +45,7 @@ class Judgement:
         difference: other minus base, with the p-value adjusted over all tested claims.
         gone: names of the baselines and checks for which the claim does not hold.
         missing: names of those that were not measured with three seeds per side.
+        alpha: the largest p-value that is significant among those of the other tested claims.
     """
 
     claim: Claim
@@ -52,6 +54,7 @@ class Judgement:
     difference: Difference = _UNKNOWN
     gone: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    alpha: float = math.nan
 
     @property
     def printed_difference(self) -> float:
@@ -62,22 +65,26 @@ class Judgement:
 
     @cached_property
     def detectable(self) -> float:
-        """The smallest difference that these seeds detect with a power of 80 %; NaN if unknown."""
+        """The smallest difference that these seeds detect with a power of 80 % at `alpha`.
+
+        NaN if unknown.
+        """
         if self.evidence is None:
             return math.nan
-        return minimum_detectable_difference(*self.evidence.main.samples)
+        return minimum_detectable_difference(*self.evidence.main.samples, level=1 - self.alpha)
 
     @cached_property
     def seeds_needed(self) -> int | None:
         """The number of seeds per side that detect the printed, or else the observed, difference.
 
-        Printed ones count only in the claimed direction. None if unknown or beyond a million.
+        The power is 80 % at `alpha`. Printed differences count only in the claimed direction. None
+        if unknown or beyond a million.
         """
         if self.evidence is None or self.claim.direction == "equal":
             return None
         main, printed = self.evidence.main, self.printed_difference
         change = printed if printed * self.claim.sign > 0 else main.difference.value
-        needed = required_seeds(*main.samples, change)
+        needed = required_seeds(*main.samples, change, level=1 - self.alpha)
         return None if needed is None else max(needed, MIN_SEEDS)
 
 
@@ -91,8 +98,10 @@ def judge(claims: Sequence[Claim], evidence: Sequence[Evidence]) -> list[Judgeme
     tested = [(claim, one) for claim in claims for one in found[claim.id]]
     differences = adjust([_testable(claim, one) for claim, one in tested])
     judged: dict[str, list[Judgement]] = {claim.id: [] for claim in claims}
-    for (claim, one), change in zip(tested, differences, strict=True):
-        judged[claim.id].append(_judge(claim, one, change))
+    for index, ((claim, one), change) in enumerate(zip(tested, differences, strict=True)):
+        others = (each.p for each in differences[:index] + differences[index + 1 :])
+        alpha = holm_alpha([p for p in others if not math.isnan(p)])
+        judged[claim.id].append(replace(_judge(claim, one, change), alpha=alpha))
     return [
         one
         for claim in claims

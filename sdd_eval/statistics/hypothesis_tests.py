@@ -98,6 +98,21 @@ def holm_bonferroni(p_values: ArrayLike) -> NDArray[np.float64]:
     return adjusted
 
 
+def holm_alpha(others: ArrayLike) -> float:
+    """Return the largest p-value with which Holm's method rejects one more hypothesis.
+
+    `others` (m,) are the p-values of the other hypotheses of the family. With k of them rejected
+    one after another, the level is α / (m + 1 − k).
+
+    >>> holm_alpha([]), holm_alpha([0.5]), holm_alpha([0.001])
+    (0.05, 0.025, 0.05)
+    """
+    p = np.sort(np.asarray(others, dtype=np.float64).reshape(-1))
+    limits = ALPHA / (len(p) + 1 - np.arange(len(p)))
+    rejected = int(np.logical_and.accumulate(p <= limits).sum())
+    return ALPHA / (len(p) + 1 - rejected)
+
+
 def verdict(
     difference: float, low: float | None, high: float | None, adjusted: float | None
 ) -> Verdict:

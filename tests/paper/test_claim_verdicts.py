@@ -154,6 +154,9 @@ def test_holm_s_correction_is_over_all_claims_that_were_tested():
     assert many.verdict == "not shown"
     assert (one.difference.family, many.difference.family) == (1, 1 + len(MANY))
     assert many.difference.low == one.difference.low > 0
+    assert (one.alpha, many.alpha) == (0.05, pytest.approx(0.05 / (1 + len(MANY))))
+    assert many.detectable > one.detectable
+    assert many.seeds_needed > one.seeds_needed
 
 
 MANY = ("corruption", "odin-auroc", "odin-aupr_in", "odin-aupr_out", "position-3", "hidden-layers")

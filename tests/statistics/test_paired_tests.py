@@ -16,7 +16,12 @@ from sdd_eval.statistics.bootstrap import (
     bootstrap_replicates,
     resample_counts,
 )
-from sdd_eval.statistics.hypothesis_tests import holm_bonferroni, mcnemar, permutations_needed
+from sdd_eval.statistics.hypothesis_tests import (
+    holm_alpha,
+    holm_bonferroni,
+    mcnemar,
+    permutations_needed,
+)
 from sdd_eval.statistics.sums import SumStatistic, paired_replicates, permutation_p_values
 
 flags = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
@@ -61,6 +66,17 @@ def test_holm_rejects_as_the_step_down_procedure() -> None:
                 break
             rejected[index] = True
         assert np.array_equal(holm_bonferroni(p) <= 0.05 + 1e-12, rejected)
+
+
+def test_holm_alpha_is_the_largest_rejected_p_value() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(200):
+        p = random.uniform(0, random.choice([0.02, 0.1]), 6)
+        for index, rejected in enumerate(holm_bonferroni(p) <= 0.05):
+            others = np.delete(p, index)
+            alpha = holm_alpha(others)
+            assert rejected == (p[index] <= alpha)
+            assert holm_bonferroni([*others, alpha])[-1] == pytest.approx(0.05)
 
 
 def test_holm_refuses_values_that_are_not_p_values() -> None:
