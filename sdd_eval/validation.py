@@ -79,12 +79,17 @@ images almost all bins are empty
         raise InputError(f"{name} is {value}; it must be at most {largest}: {bound.reason}")
 
 
-def check_milestones(milestones: Sequence[int] | None) -> None:
-    """Raise InputError unless milestones are increasing epochs of at least 1."""
-    if milestones is None:
+def check_milestones(milestones: Sequence[int] | None, epochs: int) -> None:
+    """Raise InputError unless milestones are increasing epochs from 1 to the last but one."""
+    if not milestones:
         return
-    if list(milestones) != sorted(set(milestones)) or min(milestones, default=1) < 1:
+    if list(milestones) != sorted(set(milestones)) or milestones[0] < 1:
         raise InputError(f"milestones are {milestones}; they must be epochs from 1, ascending")
+    if milestones[-1] >= epochs:
+        raise InputError(
+            f"the last milestone is {milestones[-1]}; the learning rate changes after that epoch, "
+            f"so it must be smaller than the number of epochs, {epochs}"
+        )
 
 
 def parse_json(value: Any) -> Any:

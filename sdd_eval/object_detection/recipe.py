@@ -110,7 +110,7 @@ def with_defaults(recipe: DetectorRecipe, backbone: Recipe | None) -> DetectorRe
 
     Raise InputError for an impossible value.
     """
-    check_milestones(recipe.milestones)
+    check_milestones(recipe.milestones, recipe.epochs)
     defaults: dict[str, Any] = {
         "lr": REFERENCE_LR * recipe.batch_size / REFERENCE_BATCH,
         "seed": backbone.seed if backbone else 0,

@@ -39,7 +39,7 @@ def validated(recipe: Recipe) -> Recipe:
     Raise InputError if a value is invalid, or the method or one of its options is unknown.
     """
     check_bounds(recipe, bounds_of(Recipe))
-    check_milestones(recipe.milestones)
+    check_milestones(recipe.milestones, recipe.epochs)
     for field, hint in typing.get_type_hints(Recipe).items():
         choices = typing.get_args(hint)
         if typing.get_origin(hint) is Literal and getattr(recipe, field) not in choices:

@@ -161,6 +161,7 @@ def test_the_learning_rate_warms_up_and_scales_with_the_batch_size():
         ({"batch_size": 7}, "batch_size is 7, but shapes has only 6 training images"),
         ({"max_size": 20}, "max_size is 20, less than min_size 32"),
         ({"milestones": (3, 2)}, "must be epochs from 1, ascending"),
+        ({"milestones": (50,)}, "the last milestone is 50"),
         (
             {"dataset": "nothing"},
             "unknown detection set 'nothing'. Known: coco, digit_scenes, shapes",

@@ -51,7 +51,7 @@ def test_a_renamed_field_is_read_under_its_former_name_with_a_warning(study_file
 
 
 def test_milestones_are_one_value_and_a_list_of_them_a_grid(study_file, recipe):
-    text = recipe + '[[train]]\nmilestones = {}\n[[evaluate]]\nevaluator = "accuracy"\n'
+    text = recipe + '[[train]]\nepochs = 6\nmilestones = {}\n[[evaluate]]\nevaluator = "accuracy"\n'
     (one,) = read_study(study_file(text.format("[3, 5]"))).trainings
     assert one.recipe.milestones == (3, 5)
     two = read_study(study_file(text.format("[[3, 5], [4]]"))).trainings

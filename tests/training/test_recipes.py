@@ -24,6 +24,7 @@ from sdd_eval.training.schedule import learning_rate
         ("hidden_layers", -1, "hidden_layers is -1"),
         ("milestones", (5, 3), r"milestones are \(5, 3\)"),
         ("milestones", (0, 3), "milestones are"),
+        ("milestones", (100, 200), "the last milestone is 200; .* number of epochs, 200"),
         ("method", "cee", "unknown method 'cee'; did you mean 'ce'?"),
         ("direction", "backward", "unknown direction 'backward'"),
         ("precision", "fp16", "unknown precision 'fp16'"),
