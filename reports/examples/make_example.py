@@ -39,12 +39,14 @@ TABLES = ("results.csv", "summary.csv", "runs.csv", "protocols.csv", "intervals.
 MOST_PAGE, MOST_TABLE, MOST_PICTURE, MOST = 2_000_000, 1_500_000, 300_000, 3_000_000
 #: The archive of runs.
 RUNS = "runs.tar.xz"
+#: Bytes above which a table is compressed.
+LARGE = 500_000
 #: The data sets whose images may be shown.
 FREE = {"digits", "digits_c_regenerated"}
 #: Folders of a study that are not copied: their links become plain words.
 LEFT_OUT = ("figures", "tables", "comparisons")
 #: A page so wide that no column of its table is cut off, and how many pixels one of its is.
-WIDTH, SCALE = 1200, 1
+WIDTH, SCALE = 1440, 1
 COLOURS = 128
 #: What a path on somebody's machine begins with.
 PATH = re.compile(
@@ -93,7 +95,7 @@ def copy_report(study: Path, folder: Path) -> None:
         sys.exit("the page shows images of a data set; write it by `sdd-eval report --no-images`")
     for table in TABLES:
         content, target = (study / table).read_bytes(), folder / table
-        if len(content) > MOST_TABLE:
+        if len(content) > LARGE:
             content, target = gzip.compress(content, mtime=0), folder / f"{table}.gz"
             page = re.sub(rf'(href="?){table}', rf"\1{target.name}", page)
         checked(target.name, content, MOST_TABLE, text=target.suffix == ".csv")

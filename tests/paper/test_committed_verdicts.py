@@ -304,6 +304,7 @@ def test_a_large_table_is_compressed_and_linked_by_its_new_name(
     study, example, make_example, monkeypatch
 ):
     folder, _ = example
+    monkeypatch.setattr(make_example, "LARGE", 50_000)
     monkeypatch.setattr(make_example, "MOST_TABLE", 50_000)
     make_example.copy_report(study, folder)
     assert (folder / "results.csv.gz").stat().st_size < 50_000
