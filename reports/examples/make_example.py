@@ -63,6 +63,7 @@ SHORTEN = """() => {
   for (const each of document.querySelectorAll("body *:not(script):not(style)"))
     if (!each.closest("svg") && !inside(each)) each.style.display = "none";
   for (const each of document.querySelectorAll("figure details")) each.style.display = "none";
+  for (const each of document.querySelectorAll("header, main")) each.style.maxWidth = "none";
 }"""
 
 
