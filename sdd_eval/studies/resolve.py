@@ -22,7 +22,7 @@ from sdd_eval.studies.checks import Lookup, absent_sets, check_evaluation
 from sdd_eval.studies.comparisons import comparisons_of
 from sdd_eval.studies.grid import Ids, detectors_of, selection, trainings_of
 from sdd_eval.studies.schema import Evaluate, Small, StudyFile, read_study_file
-from sdd_eval.studies.selection import varied
+from sdd_eval.studies.selection import HYPER_PARAMETERS, varied
 from sdd_eval.studies.study import Evaluation, Gate, Study, Training, configured, settings_by_field
 
 
@@ -63,7 +63,7 @@ def _study(
 ) -> Study:
     """Return the study, which is small if `stand_in` is the file's own."""
     small = stand_in is file.small
-    families, gates = _families(file), tuple(_gates(file))
+    families, gates, chosen = _families(file), tuple(_gates(file)), _chosen(file)
     trainings, ids = trainings_of(file, stand_in, seeds, lookup)
     detectors, ids = detectors_of(file, stand_in, trainings, ids, lookup)
     networks = {**trainings, **detectors}
@@ -87,8 +87,9 @@ def _study(
         labels=(labels := _labels(file, [*trainings.values(), *detectors.values()])),
         columns=_columns(file, labels),
         images=file.images,
-        varied=varied(full for network in trainings.values() for full in network.stands_for),
-        varied_of_detectors=varied(network.fields for network in detectors.values()),
+        varied=varied((full for one in trainings.values() for full in one.stands_for), chosen),
+        varied_of_detectors=varied((network.fields for network in detectors.values()), chosen),
+        chosen=chosen,
     )
 
 
@@ -120,6 +121,15 @@ def _families(file: StudyFile) -> dict[str, tuple[str, ...]]:
         with file.location.errors_at("families", name):
             families[name] = tuple(map(_selector, selectors))
     return families
+
+
+def _chosen(file: StudyFile) -> Mapping[str, str]:
+    """Return how hyper-parameters were chosen; raise InputError if a name is not one of them."""
+    for name in file.chosen:
+        if name not in HYPER_PARAMETERS:
+            with file.location.errors_at("chosen", name):
+                raise unknown_name("hyper-parameter", name, HYPER_PARAMETERS)
+    return file.chosen
 
 
 def _gates(file: StudyFile) -> Iterator[Gate]:

@@ -25,6 +25,8 @@ others = [{ sd_dropout = 1.0 }]
 fail_if = ["calibration.ece > base + 0.01"]
 [families]                          # families of hypotheses: EVALUATOR or EVALUATOR.METRIC
 headline = ["accuracy", "calibration.ece"]
+[chosen]                            # where values of a hyper-parameter come from; none is selected
+weight_decay = "by accuracy on 5,000 validation images, in a study before this one"
 [small]                             # what `--small` replaces in the above
 seeds = [0]
 recipe = { epochs = 1 }
@@ -207,6 +209,7 @@ class StudyFile(Table, frozen=True, kw_only=True, rename=_WITH_DASHES):
     compare: tuple[Compare, ...] = ()
     gate: tuple[Gate, ...] = ()
     families: dict[str, tuple[str, ...]] = {}
+    chosen: dict[str, str] = {}
     labels: dict[str, str] = {}
     columns: tuple[str, ...] = ()
     images: bool = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,12 +71,15 @@ def selections(study: Study, workspace: Workspace) -> Iterator[Selection]:
     The criterion is the mean over seeds of the first of `METRICS` that all networks of a group
     have. Networks that are not trained or not evaluated are left out.
     """
-    yield from _selections(study.trainings, study.varied, workspace)
-    yield from _selections(study.detectors, study.varied_of_detectors, workspace)
+    yield from _selections(study.trainings, study.varied, study.chosen, workspace)
+    yield from _selections(study.detectors, study.varied_of_detectors, study.chosen, workspace)
 
 
 def _selections(
-    networks: Sequence[Training], names: Sequence[str], workspace: Workspace
+    networks: Sequence[Training],
+    names: Sequence[str],
+    chosen: Container[str],
+    workspace: Workspace,
 ) -> Iterator[Selection]:
     groups: dict[str, dict[str, list[Mapping[str, float]]]] = {}
     titles: dict[str, str] = {}
@@ -84,8 +87,8 @@ def _selections(
         with contextlib.suppress(InputError):
             metrics = _METRICS_OF[network.recipe.task](network, workspace)
             values = {name: value_of(network.fields, name) for name in names}
-            key = group_key(network.fields)
-            titles.setdefault(key, group_title(network.fields))
+            key = group_key(network.fields, chosen)
+            titles.setdefault(key, group_title(network.fields, chosen))
             groups.setdefault(key, {}).setdefault(_json(values), []).append(metrics)
     for key, group in groups.items():
         members = itertools.chain(*group.values())
@@ -128,8 +131,8 @@ def _best(title: str, group: Mapping[str, Sequence[Mapping[str, float]]], metric
     return Selection(title, selected, metric, scores[best], len(scores))
 
 
-def varied(recipes: Iterable[Fields]) -> tuple[str, ...]:
-    """Return the hyper-parameters that have several values within a group.
+def varied(recipes: Iterable[Fields], chosen: Container[str] = ()) -> tuple[str, ...]:
+    """Return the hyper-parameters that have several values within a group, without the `chosen`.
 
     >>> ce = {"method": "ce", "sd_dropout": 0.0}
     >>> varied([ce, {**ce, "sd_dropout": 0.1}, {**ce, "sd_dropout": 1.0}, {**ce, "method": "ls"}])
@@ -137,7 +140,7 @@ def varied(recipes: Iterable[Fields]) -> tuple[str, ...]:
     """
     groups: dict[str, list[Fields]] = {}
     for recipe in recipes:
-        groups.setdefault(group_key(recipe), []).append(recipe)
+        groups.setdefault(group_key(recipe, chosen), []).append(recipe)
     return tuple(
         name
         for name in HYPER_PARAMETERS
@@ -145,12 +148,14 @@ def varied(recipes: Iterable[Fields]) -> tuple[str, ...]:
     )
 
 
-def group_key(recipe: Fields) -> str:
+def group_key(recipe: Fields, chosen: Container[str] = ()) -> str:
     """Return what the recipes of a group share: all fields except hyper-parameters and seed.
 
-    It includes a method's non-numeric options, and whether there is an SD-Dropout term.
+    It includes `chosen` hyper-parameters, whose values were chosen before the study, a method's
+    non-numeric options, and whether there is an SD-Dropout term.
     """
-    fixed = {n: v for n, v in recipe.items() if n not in (*HYPER_PARAMETERS, "seed")}
+    tuned = [name for name in HYPER_PARAMETERS if name not in chosen]
+    fixed = {n: v for n, v in recipe.items() if n not in (*tuned, "seed")}
     return _json({**fixed, "variants": _variants(recipe), "term": bool(recipe.get("sd_dropout"))})
 
 
@@ -164,20 +169,27 @@ def value_of(recipe: Fields, name: str) -> Any:
     return value
 
 
-def group_title(recipe: Fields) -> str:
+def group_title(recipe: Fields, chosen: Container[str] = ()) -> str:
     """Describe a group in words; for a detector on a foreign backbone, by that backbone.
+
+    The words include the values of the `chosen` hyper-parameters.
 
     >>> ce = {"method": "ce", "arch": "resnet18", "dataset": "cifar100"}
     >>> group_title({**ce, "sd_dropout": 0.1, "hidden_layers": 1})
     'ce with SD-Dropout of resnet18 with 1 hidden layer on cifar100'
+    >>> group_title({**ce, "weight_decay": 0.002}, ["weight_decay"])
+    'ce of resnet18 on cifar100, weight decay 0.002'
     """
+    values = {name: value_of(recipe, name) for name in HYPER_PARAMETERS if name in chosen}
+    words = [f", {n.replace('_', ' ')} {v}" for n, v in values.items() if v is not None]
+    where = "".join([f" on {recipe['dataset']}", *words])
     if "backbone" in recipe:
-        return f"{recipe['arch']}{recipe['backbone']} on {recipe['dataset']}"
+        return f"{recipe['arch']}{recipe['backbone']}{where}"
     term = " with SD-Dropout" if recipe.get("sd_dropout") else ""
     method = " ".join([recipe["method"], *map(str, _variants(recipe).values())])
     hidden = recipe.get("hidden_layers", 0)
     layers = f" with {hidden} hidden layer{'s' if hidden > 1 else ''}" if hidden else ""
-    return f"{method}{term} of {recipe['arch']}{layers} on {recipe['dataset']}"
+    return f"{method}{term} of {recipe['arch']}{layers}{where}"
 
 
 def _variants(recipe: Fields) -> Fields:

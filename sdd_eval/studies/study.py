@@ -122,7 +122,8 @@ class Study(Description):
     """A study file, resolved.
 
     `varied` are the hyper-parameters of which several values are trained for one kind of
-    classifier, `varied_of_detectors` those for one kind of detector and its backbone.
+    classifier, `varied_of_detectors` those for one kind of detector and its backbone. `chosen`
+    says how values of a hyper-parameter were chosen before the study; it is not among the varied.
     """
 
     trainings: tuple[Training, ...]
@@ -130,6 +131,7 @@ class Study(Description):
     evaluations: tuple[Evaluation, ...]
     varied: tuple[str, ...]
     varied_of_detectors: tuple[str, ...]
+    chosen: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +153,8 @@ def warnings(study: Study) -> tuple[str, ...]:
     if study.names:
         pairs = ", ".join(f"{used} stands for {name}" for name, used in study.names.items())
         lines.append(f"small: {pairs}; these numbers only show that the software works")
+    for name, how in study.chosen.items():
+        lines.append(f"{name.replace('_', ' ')} was chosen before this study: {how}")
     if study.varied and not all(training.fields["validation"] for training in study.trainings):
         lines.append(_selected_on_test("", study.varied, "accuracy"))
     if study.varied_of_detectors:

@@ -19,6 +19,7 @@ from sdd_eval.studies.builtin import builtin_names, study_file
 from sdd_eval.studies.jobs import jobs_of
 from sdd_eval.studies.resolve import read_study
 from sdd_eval.studies.selection import varied
+from sdd_eval.studies.study import warnings
 
 TABLES = [name for name in builtin_names() if "table-" in name]
 GUIDE = Path(sdd_eval.__file__).parent.parent / "docs/how-to/study.md"
@@ -95,13 +96,18 @@ def test_the_study_in_miniature_measures_everything_on_each_network():
         assert sorted(measured) == sorted(names), evaluator
 
 
+def test_the_weight_decay_of_the_study_in_miniature_was_chosen_before_it():
+    note, *_ = warnings(read_study(study_file("paper/miniature")))
+    assert note.startswith("weight decay was chosen before this study: the paper's 1e-4")
+    assert "validation images" in note
+    assert "  " not in note
+
+
 def encode_once(recipe):
     return repr(sorted(encode(recipe).items()))
 
 
 def test_table_14_warns_about_selection_on_the_test_set():
-    from sdd_eval.studies.study import warnings
-
     assert "selected on the test set" in warnings(read_study(study_file("paper/table-14")))[0]
     assert warnings(read_study(study_file("paper/table-1"))) == ()
 
@@ -118,7 +124,7 @@ def test_the_study_file_of_the_documentation_is_valid(tmp_path):
 def test_only_studies_that_try_values_have_a_selection(name):
     tried = {
         "paper/core": ("weight_decay",),
-        "paper/miniature": ("sd_dropout", "direction", "position", "weight_decay"),
+        "paper/miniature": ("sd_dropout", "direction", "position"),
         "paper/miniature-choice": ("sd_dropout", "weight_decay"),
         "paper/table-9": ("direction",),
         "paper/table-12": ("position",),
@@ -127,7 +133,8 @@ def test_only_studies_that_try_values_have_a_selection(name):
     study = read_study(study_file(name))
     assert study.varied == tried.get(name, ())
     assert study.varied_of_detectors == (("epochs",) if name == "paper/table-4" else ())
-    assert study.varied == varied(encode(training.recipe) for training in study.trainings)
+    recipes = [encode(training.recipe) for training in study.trainings]
+    assert study.varied == varied(recipes, study.chosen)
 
 
 @pytest.fixture
