@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,11 @@ from sdd_eval.metrics.formatting import (
 )
 from sdd_eval.metrics.registry import metric
 from sdd_eval.paper.claim_rendering import (
-    gone_titles,
+    failures,
     listed,
     printed_text,
     seeds_text,
-    unchecked_titles,
+    titles_of,
 )
 from sdd_eval.paper.verdicts import Judgement, counts
 from sdd_eval.statistics.seeds import summarize_seeds
@@ -117,8 +116,11 @@ def _reasons(tested: Sequence[Judgement]) -> Iterator[str]:
     if len(seeds) == 1:
         mixed = any(one.verdict != "not shown" for one in tested)
         yield f"{'not shown: ' if mixed else ''}{seeds.pop()}"
-    for what, names in (("gone", gone_titles), ("not checked:", unchecked_titles)):
-        number = Counter(itertools.chain.from_iterable(map(names, tested)))
+    found: dict[str, Counter[str]] = {}
+    for one in tested:
+        for what, names in {**failures(one), "not checked:": one.missing}.items():
+            found.setdefault(what, Counter()).update(titles_of(one, names).values())
+    for what, number in found.items():
         if number:
             titles = (_of(title, many, len(tested)) for title, many in number.items())
             yield f"{what} {listed(titles)}"

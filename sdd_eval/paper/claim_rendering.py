@@ -100,29 +100,28 @@ def reason(judgement: Judgement) -> str:
     parts = []
     if judgement.verdict == "not shown":
         parts.append(seeds_text(judgement))
-    if judgement.gone:
-        words = [f"{title} ({text})" for title, text in gone_titles(judgement).items()]
-        parts.append(f"gone {listed(words)}")
+    for what, names in failures(judgement).items():
+        titles = [
+            f"{title} ({' and '.join(map(_difference_text, judgement.measured(name)))})"
+            for name, title in titles_of(judgement, names).items()
+        ]
+        parts += [f"{what} {listed(titles)}"] if titles else []
     if judgement.missing:
-        parts.append(f"not checked: {listed(unchecked_titles(judgement))}")
+        titles = [*titles_of(judgement, judgement.missing).values()]
+        parts.append(f"not checked: {listed(titles)}")
     return "; ".join(parts)
 
 
-def gone_titles(judgement: Judgement) -> dict[str, str]:
-    """Return the difference in each baseline and check for which the claim does not hold."""
-    found = {}
-    for name in judgement.gone:
-        assert judgement.evidence is not None
-        kind: Kind = "check" if name in judgement.claim.checks else "baseline"
-        contrasts = judgement.evidence.of(kind, name)
-        found[_title(kind, name)] = " and ".join(map(_difference_text, contrasts))
-    return found
+def failures(judgement: Judgement) -> dict[str, list[str]]:
+    """Return the names in which the difference is gone, and those in which it is reversed."""
+    gone = [name for name in judgement.gone if name not in judgement.reversed]
+    return {"gone": gone, "reversed": [*judgement.reversed]}
 
 
-def unchecked_titles(judgement: Judgement) -> list[str]:
-    """Return the baselines and checks that were not measured with three seeds per side."""
+def titles_of(judgement: Judgement, names: Iterable[str]) -> dict[str, str]:
+    """Return the titles of baselines and checks by name."""
     checks = judgement.claim.checks
-    return [_title("check" if name in checks else "baseline", name) for name in judgement.missing]
+    return {name: _title("check" if name in checks else "baseline", name) for name in names}
 
 
 def _title(kind: Kind, name: str) -> str:
@@ -252,6 +251,7 @@ def judgement_record(judgement: Judgement) -> dict[str, Any]:
         "detectable": _number(judgement.detectable),
         "seeds_needed": judgement.seeds_needed,
         "gone": list(judgement.gone),
+        "reversed": list(judgement.reversed),
         "missing": list(judgement.missing),
         "reason": reason(judgement),
         "command": claim.command,

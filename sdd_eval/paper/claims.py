@@ -27,6 +27,8 @@ else:
 Values = Mapping[str, tuple[Any, ...]]
 #: The moment of training at which a gradient is measured.
 When = Literal["", "start", "half", "end"]
+#: Whether a claim says that the other side's number is higher, lower or equal.
+Direction = Literal["higher", "lower", "equal"]
 #: The epoch of each moment in the paper's training of 200 epochs.
 PAPER_EPOCHS = {"start": 0, "half": 100, "end": 200}
 #: The data set of the corrupted test images in the paper's tables.
@@ -102,7 +104,7 @@ class Claim:
     variant: str = ""
     against: Number | None = None
     threshold: float | None = None
-    direction: Literal["higher", "lower", "equal"] = "higher"
+    direction: Direction = "higher"
     data: str = "cifar100"
     network: str = "resnet18"
     stand_ins: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +17,7 @@ from sdd_eval.paper.claims import Claim, Number, Pair
 from sdd_eval.paper.comparison import Row, RowsByMetric, rows_by_metric
 from sdd_eval.paper.equal_confidence import errors_at_equal_confidence
 from sdd_eval.paper.sides import Group, Scale, StudySides, same, scale_of, side_pairs
-from sdd_eval.statistics.seeds import Difference, difference
+from sdd_eval.statistics.seeds import MIN_SEEDS, Difference, difference
 
 if TYPE_CHECKING:
     import pandas
@@ -166,14 +166,31 @@ def _best_contrast(
     study: _Study,
     shared: str = "",
 ) -> tuple[Contrast, Group] | None:
-    """Return the contrast with the most seeds, and its other side; None if there is none."""
+    """Return the contrast with the most seeds, and its other side; None if there is none.
+
+    Of several baselines of one name, such as weight decays, the best one with enough seeds is used.
+    """
     candidates = []
     for base, other in side_pairs(claim, pair, study.sides, shared):
         rows = _rows_of_sides(claim, number, base, other, study)
         if rows is not None:
             contrast = _contrast(claim, number, kind, name, rows, study.arrays)
             candidates += [(contrast, other)] if contrast is not None else []
-    return max(candidates, key=lambda pair: pair[0].seeds, default=None)
+    rank = _strength(claim) if kind == "baseline" else _seeds
+    return max(candidates, key=lambda pair: rank(pair[0]), default=None)
+
+
+def _seeds(contrast: Contrast) -> tuple[float, ...]:
+    return (contrast.seeds,)
+
+
+def _strength(claim: Claim) -> Callable[[Contrast], tuple[float, ...]]:
+    """Return a key by which the strongest of several baselines is the last one."""
+    return lambda one: (
+        min(one.seeds, MIN_SEEDS),
+        claim.sign * float(np.mean(one.base.values)),
+        one.seeds,
+    )
 
 
 def _contrast(

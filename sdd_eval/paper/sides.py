@@ -44,6 +44,11 @@ class Group:
     shared: str
     seeds: Mapping[str, int]
 
+    @property
+    def weight_decay(self) -> float:
+        """The weight decay, which the sides of every claim share."""
+        return float(self.fields["weight_decay"])
+
 
 @dataclass(frozen=True)
 class StudySides:
@@ -96,7 +101,8 @@ def scale_of(claim: Claim, group: Group, sides: StudySides) -> Scale:
         return "small"
     recipe = group.recipe
     paper_s = _paper_network(recipe) == claim.network
-    whole = recipe.get("images_per_class") is None and recipe.get("epochs") == claim.epochs
+    held_out = recipe.get("images_per_class") is not None or recipe.get("validation")
+    whole = not held_out and recipe.get("epochs") == claim.epochs
     return "full size" if paper_s and whole else "miniature"
 
 
@@ -115,7 +121,7 @@ def side_pairs(
                 yield None, other
                 continue
             for base in bases:
-                if base.shared == other.shared:
+                if base.shared == other.shared and base.weight_decay == other.weight_decay:
                     yield base, other
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from sdd_eval.paper.claims import Claim
-from sdd_eval.paper.evidence import Contrast, Evidence
+from sdd_eval.paper.claims import Claim, Direction
+from sdd_eval.paper.evidence import Contrast, Evidence, Kind
 from sdd_eval.statistics.hypothesis_tests import holm_alpha
 from sdd_eval.statistics.seeds import (
     MIN_SEEDS,
@@ -32,6 +32,7 @@ VERDICTS: tuple[Verdict, ...] = Verdict.__args__  # type: ignore[attr-defined]
 _SCALES = ("full size", "timed now", "miniature", "small")
 
 
+_OPPOSITE: Mapping[str, Direction] = {"higher": "lower", "lower": "higher", "equal": "equal"}
 _UNKNOWN = Difference(math.nan, math.nan, math.nan, math.nan)
 
 
@@ -55,6 +56,19 @@ class Judgement:
     gone: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     alpha: float = math.nan
+
+    @cached_property
+    def reversed(self) -> tuple[str, ...]:
+        """Those of `gone` whose intervals exclude 0 in the direction opposite to the claim."""
+        opposite = replace(self.claim, direction=_OPPOSITE[self.claim.direction])
+        return tuple(
+            name for name in self.gone if all(holds(opposite, one) for one in self.measured(name))
+        )
+
+    def measured(self, name: str) -> list[Contrast]:
+        """Return the contrasts of a baseline or check that have at least three seeds per side."""
+        kind: Kind = "check" if name in self.claim.checks else "baseline"
+        return _measured(self.evidence, kind, name) if self.evidence else []
 
     @property
     def printed_difference(self) -> float:
@@ -175,14 +189,18 @@ def _judge(claim: Claim, evidence: Evidence, change: Difference) -> Judgement:
 
 
 def _failures(
-    claim: Claim, evidence: Evidence, kind: Literal["check", "baseline"], names: Iterable[str]
+    claim: Claim, evidence: Evidence, kind: Kind, names: Iterable[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the names for which the claim holds in no number, and those not measured."""
     gone, missing = [], []
     for name in names:
-        contrasts = [one for one in evidence.of(kind, name) if one.seeds >= MIN_SEEDS]
+        contrasts = _measured(evidence, kind, name)
         if not contrasts:
             missing.append(name)
         elif not any(holds(claim, one) for one in contrasts):
             gone.append(name)
     return tuple(gone), tuple(missing)
+
+
+def _measured(evidence: Evidence, kind: Kind, name: str) -> list[Contrast]:
+    return [one for one in evidence.of(kind, name) if one.seeds >= MIN_SEEDS]

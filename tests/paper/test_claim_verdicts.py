@@ -16,6 +16,7 @@ from claim_studies import (
     NUMBERS,
     OTHERS,
     SDD,
+    TUNED,
     everyone,
     evidence_for,
     side,
@@ -27,6 +28,7 @@ from sdd_eval.paper.claim_rendering import judgement_record
 from sdd_eval.paper.claims import paper_claims
 from sdd_eval.paper.evidence import Contrast, collect_evidence
 from sdd_eval.paper.verdicts import decisive, judge
+from sdd_eval.records import Recipe
 
 
 def test_a_gain_over_every_baseline_that_survives_the_checks_is_shown():
@@ -47,6 +49,47 @@ def test_a_gain_that_another_baseline_has_too_is_one_over_the_paper_s_baseline_o
     found = verdicts(*everyone(**{baseline: BETTER}))["accuracy"]
     assert found.verdict == "shown against the paper's baseline only"
     assert len(found.gone) == 1
+
+
+def test_a_baseline_that_is_better_reverses_the_difference():
+    better = {**CE, "accuracy": BETTER["accuracy"] + 0.02}
+    found = verdicts(*everyone(ls=better, dropout=BETTER))["accuracy"]
+    assert found.gone == ("label smoothing", "plain dropout")
+    assert found.reversed == ("label smoothing",)
+    record = judgement_record(found)
+    assert record["reversed"] == ["label smoothing"]
+    assert record["reason"].startswith("gone against plain dropout (+0.0, ")
+    assert "; reversed against label smoothing (−2.0, " in record["reason"]
+
+
+def test_the_best_tuned_weight_decay_counts_however_many_seeds_another_has():
+    more = [({"weight_decay": 2e-3}, BETTER, 3), ({"weight_decay": 2e-3, **SDD}, BETTER, 3)]
+    found = verdicts(*everyone(), *more)["accuracy"]
+    assert found.gone == ("tuned weight decay",)
+    (contrast,) = found.measured("tuned weight decay")
+    assert contrast.seeds == 3
+
+
+def test_networks_with_different_weight_decays_are_not_compared():
+    groups = [({}, CE, 5), (SDD, BETTER, 5), (TUNED, CE, 5)]
+    found = verdicts(*groups, ({"weight_decay": 2e-3, **SDD}, BETTER, 5))["accuracy"]
+    assert "tuned weight decay" in found.missing
+
+
+def test_the_best_kind_of_plain_dropout_counts():
+    weak = ({"method": "dropout"}, CE, 3)
+    strong = ({"method": "dropout", "method_options": {"variant": "equal_steps"}}, BETTER, 3)
+    for dropouts in ([weak, strong], [strong, weak]):
+        groups = [group for group in everyone() if group[0] != {"method": "dropout"}]
+        assert verdicts(*groups, *dropouts)["accuracy"].gone == ("plain dropout",)
+
+
+def test_networks_trained_without_validation_images_are_not_of_full_size():
+    paper_s = Recipe()
+    for validation, scale in ((0, "full size"), (5000, "miniature")):
+        start = dataclasses.replace(paper_s, validation=validation)
+        evidence = collect_evidence(paper_claims(), *study(*everyone(), start=start))
+        assert {one.scale for one in evidence if one.claim == "accuracy"} == {scale}
 
 
 def test_without_any_other_baseline_a_gain_is_one_over_the_paper_s_baseline_only():

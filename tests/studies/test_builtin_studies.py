@@ -97,7 +97,7 @@ def test_the_study_in_miniature_measures_everything_on_each_network():
 
 
 def test_the_weight_decay_of_the_study_in_miniature_was_chosen_before_it():
-    note, *_ = warnings(read_study(study_file("paper/miniature")))
+    _, note, *_ = warnings(read_study(study_file("paper/miniature")))
     assert note.startswith("weight decay was chosen before this study: the paper's 1e-4")
     assert "validation images" in note
     assert "  " not in note
@@ -124,7 +124,7 @@ def test_the_study_file_of_the_documentation_is_valid(tmp_path):
 def test_only_studies_that_try_values_have_a_selection(name):
     tried = {
         "paper/core": ("weight_decay",),
-        "paper/miniature": ("sd_dropout", "direction", "position"),
+        "paper/miniature": ("direction", "position"),
         "paper/miniature-choice": ("sd_dropout", "weight_decay"),
         "paper/table-9": ("direction",),
         "paper/table-12": ("position",),
