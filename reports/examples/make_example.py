@@ -13,9 +13,9 @@ and `pip install '.[browser]'`.
 from __future__ import annotations
 
 import getpass
-import gzip
 import html
 import io
+import lzma
 import re
 import shutil
 import socket
@@ -40,13 +40,15 @@ MOST_PAGE, MOST_TABLE, MOST_PICTURE, MOST = 2_000_000, 1_500_000, 300_000, 3_000
 #: The archive of runs.
 RUNS = "runs.tar.xz"
 #: Bytes above which a table is compressed.
-LARGE = 500_000
+LARGE = 50_000
+#: The level of compression: every kilobyte of an example stays in the repository.
+SMALLEST = 9 | lzma.PRESET_EXTREME
 #: The data sets whose images may be shown.
 FREE = {"digits", "digits_c_regenerated"}
 #: Folders of a study that are not copied: their links become plain words.
 LEFT_OUT = ("figures", "tables", "comparisons")
 #: A page so wide that no column of its table is cut off, and how many pixels one of its is.
-WIDTH, SCALE = 1440, 1
+WIDTH, SCALE = 1640, 1
 COLOURS = 128
 #: What a path on somebody's machine begins with.
 PATH = re.compile(
@@ -97,7 +99,7 @@ def copy_report(study: Path, folder: Path) -> None:
     for table in TABLES:
         content, target = (study / table).read_bytes(), folder / table
         if len(content) > LARGE:
-            content, target = gzip.compress(content, mtime=0), folder / f"{table}.gz"
+            content, target = lzma.compress(content, preset=SMALLEST), folder / f"{table}.xz"
             page = re.sub(rf'(href="?){table}', rf"\1{target.name}", page)
         checked(target.name, content, MOST_TABLE, text=target.suffix == ".csv")
         target.write_bytes(content)
@@ -118,7 +120,7 @@ def copy_claims(study: Path, folder: Path) -> None:
 def archive_of_runs(study: Path) -> bytes:
     """Return an archive of the runs of a study without their arrays, to continue it elsewhere."""
     written = io.BytesIO()
-    with tarfile.open(fileobj=written, mode="w:xz") as archive:
+    with tarfile.open(fileobj=written, mode="w:xz", preset=SMALLEST) as archive:
         for path in sorted(study.glob("runs/*/*.json")):
             content = path.read_bytes()
             checked(path.name, content, MOST_TABLE)

@@ -180,6 +180,18 @@ def example(study, tmp_path, make_example):
 
 
 @needs_examples
+def test_the_example_in_miniature_names_how_its_hyper_parameters_were_chosen():
+    chosen = read_study(study_file("paper/miniature")).chosen
+    notes = read_study_record(EXAMPLES / "miniature").warnings
+    page = html.unescape((EXAMPLES / "miniature/claims.html").read_text(encoding="utf-8"))
+    for name, how in chosen.items():
+        (note,) = (line for line in notes if line.startswith(name.replace("_", " ")))
+        assert note.endswith(how)
+        assert note in page
+    assert "selected on the test set" not in page
+
+
+@needs_examples
 def test_an_example_of_a_synthetic_study_is_consistent_and_its_table_has_each_verdict(
     example, make_example
 ):
@@ -307,9 +319,9 @@ def test_a_large_table_is_compressed_and_linked_by_its_new_name(
     monkeypatch.setattr(make_example, "LARGE", 50_000)
     monkeypatch.setattr(make_example, "MOST_TABLE", 50_000)
     make_example.copy_report(study, folder)
-    assert (folder / "results.csv.gz").stat().st_size < 50_000
-    assert "results.csv.gz" in (folder / "index.html").read_text(encoding="utf-8")
+    assert (folder / "results.csv.xz").stat().st_size < 50_000
+    assert "results.csv.xz" in (folder / "index.html").read_text(encoding="utf-8")
     pandas.testing.assert_frame_equal(
-        pandas.read_csv(folder / "results.csv.gz", low_memory=False),
+        pandas.read_csv(folder / "results.csv.xz", low_memory=False),
         pandas.read_csv(study / "results.csv", low_memory=False),
     )
