@@ -23,7 +23,7 @@ from sdd_eval.training.recipe import checkpoint_name as short_name
 #: Fields that a checkpoint's short name mentions; the others are hashed.
 _NAMED = ("dataset", "arch", "method", "method_options", "sd_dropout", *NAME_FIELDS)
 
-#: Maximum number of training runs per table, and of seeds: 10,000 files are slow in any folder.
+#: Maximum number of combinations per table: 10,000 files are slow in any folder.
 MOST_TRAININGS = 10_000
 
 #: Checkpoints by the id of their table.

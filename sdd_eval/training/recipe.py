@@ -88,9 +88,9 @@ def settings_of(method: BaseMethod) -> dict[str, Any]:
 def checkpoint_name(recipe: Recipe) -> str:
     """Return `DATASET-ARCH-METHOD[-sddλ][-WORDS]-seedN`; the words name unusual settings.
 
-    Epochs, batch size, learning rate, momentum, weight decay, milestones and settings that only
-    affect the computation have no word: name such runs yourself. Raise InputError if the method or
-    one of its settings is unknown.
+    Epochs, batch size, learning rate, momentum, weight decay, milestones, the preparation of images
+    and settings that only affect the computation have no word: name such runs yourself. Raise
+    InputError if the method or one of its settings is unknown.
 
     >>> checkpoint_name(Recipe(sd_dropout=0.1, seed=2))
     'cifar100-resnet18-ce-sdd0.1-seed2'

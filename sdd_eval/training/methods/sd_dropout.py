@@ -73,8 +73,8 @@ def masked_logits(
     """Return logits (n, classes) under mask u and under mask v; arguments of `sd_dropout_loss`.
 
     Features go through the classifier in one stacked product, maps one by one: the layers between a
-    map and the classifier may contain batch norms, and the authors' code computes their statistics
-    for each masked map separately.
+    map and the classifier may contain batch norms, which compute their statistics for each masked
+    map separately.
     """
     import torch
 
