@@ -27,7 +27,7 @@ import pandas
 
 from sdd_eval.paper.claim_groups import groups_markdown
 from sdd_eval.paper.claims import paper_claims
-from sdd_eval.paper.evidence import read_evidence
+from sdd_eval.paper.evidence_table import read_evidence
 from sdd_eval.paper.verdicts import decisive, judge
 
 EXAMPLES = Path(__file__).parent

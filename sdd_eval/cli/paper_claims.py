@@ -19,14 +19,8 @@ from sdd_eval.paper.claim_commands import with_commands
 from sdd_eval.paper.claim_details import Row
 from sdd_eval.paper.claim_groups import group_rows, groups_markdown
 from sdd_eval.paper.claims import paper_claims
-from sdd_eval.paper.evidence import (
-    Evidence,
-    collect_evidence,
-    cost_evidence,
-    evidence_frame,
-    read_evidence,
-    with_earlier,
-)
+from sdd_eval.paper.evidence import Evidence, collect_evidence, cost_evidence
+from sdd_eval.paper.evidence_table import evidence_frame, read_evidence, with_earlier
 from sdd_eval.paper.sides import study_sides
 from sdd_eval.paper.verdicts import Judgement, counts, decisive, judge
 from sdd_eval.report.runs import RunCollection, read_runs

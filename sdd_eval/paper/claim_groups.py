@@ -118,7 +118,7 @@ def _reasons(tested: Sequence[Judgement]) -> Iterator[str]:
         yield f"{'not shown: ' if mixed else ''}{seeds.pop()}"
     found: dict[str, Counter[str]] = {}
     for one in tested:
-        for what, names in {**failures(one), "not checked:": one.missing}.items():
+        for what, names in failures(one).items():
             found.setdefault(what, Counter()).update(titles_of(one, names).values())
     for what, number in found.items():
         if number:

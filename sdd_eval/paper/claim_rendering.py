@@ -14,6 +14,7 @@ from sdd_eval.metrics.formatting import (
     format_interval,
     format_mean,
     format_number,
+    format_p_value,
 )
 from sdd_eval.metrics.registry import Metric, metric
 from sdd_eval.paper.claims import Claim
@@ -101,21 +102,27 @@ def reason(judgement: Judgement) -> str:
     if judgement.verdict == "not shown":
         parts.append(seeds_text(judgement))
     for what, names in failures(judgement).items():
-        titles = [
-            f"{title} ({' and '.join(map(_difference_text, judgement.measured(name)))})"
-            for name, title in titles_of(judgement, names).items()
-        ]
+        titles = []
+        for name, title in titles_of(judgement, names).items():
+            text = " and ".join(map(_difference_text, judgement.measured(name)))
+            titles.append(f"{title} ({text})" if text else title)
         parts += [f"{what} {listed(titles)}"] if titles else []
-    if judgement.missing:
-        titles = [*titles_of(judgement, judgement.missing).values()]
-        parts.append(f"not checked: {listed(titles)}")
     return "; ".join(parts)
 
 
 def failures(judgement: Judgement) -> dict[str, list[str]]:
-    """Return the names in which the difference is gone, and those in which it is reversed."""
+    """Return the names in which the difference is gone, those in which it is reversed, and others.
+
+    The others were not checked. Of a claim that is not shown, only reversals are worth telling.
+    """
+    if judgement.verdict in ("not shown", "contradicted"):
+        return {"reversed": [*judgement.reversed] if judgement.verdict == "not shown" else []}
     gone = [name for name in judgement.gone if name not in judgement.reversed]
-    return {"gone": gone, "reversed": [*judgement.reversed]}
+    return {
+        "gone": gone,
+        "reversed": [*judgement.reversed],
+        "not checked:": [*judgement.missing],
+    }
 
 
 def titles_of(judgement: Judgement, names: Iterable[str]) -> dict[str, str]:
@@ -144,7 +151,7 @@ def listed(titles: Iterable[str]) -> str:
 
 
 def seeds_text(judgement: Judgement) -> str:
-    """Return the number of seeds that would decide."""
+    """Return the seeds that would decide, after the p-value if the interval excludes 0."""
     assert judgement.evidence is not None
     seeds = judgement.evidence.main.seeds
     if seeds < MIN_SEEDS:
@@ -156,7 +163,10 @@ def seeds_text(judgement: Judgement) -> str:
         return f"no number of seeds detects {what} difference"
     unit = "repetitions" if judgement.evidence.scale == "timed now" else "seeds"
     many = f"these {unit}" if needed <= seeds else f"{needed:,} {unit} a side"
-    return f"{many} detect {what} difference with a power of 80 %"
+    change = judgement.difference
+    unclear = change.low > 0 or change.high < 0
+    adjusted = f"adjusted p = {format_p_value(change.adjusted)}; " if unclear else ""
+    return f"{adjusted}{many} detect {what} difference with a power of 80 %"
 
 
 def _measured(judgement: Judgement) -> Measured:

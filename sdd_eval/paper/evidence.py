@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from sdd_eval.arrays import Arrays
-from sdd_eval.errors import InputError
 from sdd_eval.metrics.names import display_name
 from sdd_eval.paper.claims import Claim, Number, Pair
 from sdd_eval.paper.comparison import Row, RowsByMetric, rows_by_metric
@@ -168,7 +167,8 @@ def _best_contrast(
 ) -> tuple[Contrast, Group] | None:
     """Return the contrast with the most seeds, and its other side; None if there is none.
 
-    Of several baselines of one name, such as weight decays, the best one with enough seeds is used.
+    Of several baselines of one name, such as weight decays, the best one with enough seeds is used,
+    against the best other side.
     """
     candidates = []
     for base, other in side_pairs(claim, pair, study.sides, shared):
@@ -176,21 +176,18 @@ def _best_contrast(
         if rows is not None:
             contrast = _contrast(claim, number, kind, name, rows, study.arrays)
             candidates += [(contrast, other)] if contrast is not None else []
-    rank = _strength(claim) if kind == "baseline" else _seeds
-    return max(candidates, key=lambda pair: rank(pair[0]), default=None)
+    rank = _strength if kind == "baseline" else _seeds
+    return max(candidates, key=lambda pair: rank(claim, pair[0]), default=None)
 
 
-def _seeds(contrast: Contrast) -> tuple[float, ...]:
+def _seeds(claim: Claim, contrast: Contrast) -> tuple[float, ...]:
     return (contrast.seeds,)
 
 
-def _strength(claim: Claim) -> Callable[[Contrast], tuple[float, ...]]:
-    """Return a key by which the strongest of several baselines is the last one."""
-    return lambda one: (
-        min(one.seeds, MIN_SEEDS),
-        claim.sign * float(np.mean(one.base.values)),
-        one.seeds,
-    )
+def _strength(claim: Claim, contrast: Contrast) -> tuple[float, ...]:
+    """Return a key that orders contrasts by enough seeds, then by how good base and other are."""
+    sides = (contrast.base.values, contrast.other.values)
+    return min(contrast.seeds, MIN_SEEDS), *(claim.sign * float(np.mean(one)) for one in sides)
 
 
 def _contrast(
@@ -312,94 +309,3 @@ def _cost_side(claim: Claim, side: Mapping[str, Any], costs: Sequence[Cost]) -> 
             label = display_name(method) + (" + SD-Dropout" if weight else "")
             return Side(label, turns, values)
     return Side("", (), ())
-
-
-#: The columns of the table of evidence.
-COLUMNS = (
-    *("claim", "study", "scale", "setting", "kind", "name", "metric", "side", "label"),
-    *("checkpoint", "value"),
-)
-
-
-def evidence_frame(evidence: Sequence[Evidence]) -> pandas.DataFrame:
-    """Return the evidence as a table, one row per value."""
-    import pandas
-
-    rows = [
-        (
-            *(one.claim, one.study, one.scale, one.setting),
-            *(contrast.kind, contrast.name, contrast.metric, name, side.label),
-            *(checkpoint, value),
-        )
-        for one in evidence
-        for contrast in one.contrasts
-        for name, side in (("base", contrast.base), ("other", contrast.other))
-        for checkpoint, value in itertools.zip_longest(side.checkpoints, side.values, fillvalue="")
-    ]
-    frame: pandas.DataFrame = pandas.DataFrame(rows, columns=COLUMNS, dtype=object)
-    return frame
-
-
-def with_earlier(
-    claims: Sequence[Claim], evidence: Sequence[Evidence], earlier: Sequence[Evidence]
-) -> list[Evidence]:
-    """Add the checks at equal mean confidence that only earlier evidence has.
-
-    They need logits, which the runs of a published study lack. A check is added if the numbers of
-    the claim itself, and thus the networks, are the same.
-    """
-    of_logits = {
-        claim.id: {
-            n for n, numbers in claim.checks.items() if any(k.equal_confidence for k in numbers)
-        }
-        for claim in claims
-    }
-    known = {(one.claim, one.study): one for one in earlier}
-    found = []
-    for one in evidence:
-        other = known.get((one.claim, one.study))
-        if other is not None and _same_numbers(one.main, other.main):
-            names = of_logits[one.claim] - {each.name for each in one.contrasts}
-            more = [each for each in other.contrasts if each.name in names]
-            one = replace(one, contrasts=(*one.contrasts, *more))
-        found.append(one)
-    return found
-
-
-def _same_numbers(one: Contrast, other: Contrast) -> bool:
-    """Return whether two contrasts are of the same networks, up to the digits of a CSV file."""
-    return all(
-        first.checkpoints == second.checkpoints
-        and len(first.values) == len(second.values)
-        and np.allclose(first.values, second.values, rtol=1e-8, atol=0)
-        for first, second in ((one.base, other.base), (one.other, other.other))
-    )
-
-
-def read_evidence(frame: pandas.DataFrame) -> list[Evidence]:
-    """Return the evidence in a table of `evidence_frame`; raise InputError for other tables."""
-    if tuple(frame.columns) != COLUMNS:
-        raise InputError(f"the columns of the evidence must be {', '.join(COLUMNS)}")
-    rows = frame.astype(object).fillna("").to_dict("records")
-    found = []
-    for (claim, study, scale, setting), members in itertools.groupby(
-        rows, lambda row: tuple(row[column] for column in COLUMNS[:4])
-    ):
-        contrasts = [
-            _read_contrast(list(of_contrast), *names)
-            for names, of_contrast in itertools.groupby(
-                members, lambda row: (row["kind"], row["name"], row["metric"])
-            )
-        ]
-        found.append(Evidence(claim, study, scale, setting, tuple(contrasts)))
-    return found
-
-
-def _read_contrast(rows: Sequence[Row], kind: Kind, name: str, metric: str) -> Contrast:
-    sides = []
-    for side in ("base", "other"):
-        own = [row for row in rows if row["side"] == side]
-        names = tuple(str(row["checkpoint"]) for row in own if row["checkpoint"])
-        values = tuple(float(row["value"]) for row in own)
-        sides.append(Side(str(own[0]["label"]) if own else "", names, values))
-    return Contrast(kind, name, metric, *sides)

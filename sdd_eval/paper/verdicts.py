@@ -59,11 +59,8 @@ class Judgement:
 
     @cached_property
     def reversed(self) -> tuple[str, ...]:
-        """Those of `gone` whose intervals exclude 0 in the direction opposite to the claim."""
-        opposite = replace(self.claim, direction=_OPPOSITE[self.claim.direction])
-        return tuple(
-            name for name in self.gone if all(holds(opposite, one) for one in self.measured(name))
-        )
+        """Those of `gone` with an interval that excludes 0 in the opposite direction."""
+        return tuple(name for name in self.gone if _reversed(self.claim, self.measured(name)))
 
     def measured(self, name: str) -> list[Contrast]:
         """Return the contrasts of a baseline or check that have at least three seeds per side."""
@@ -173,15 +170,15 @@ def _judge(claim: Claim, evidence: Evidence, change: Difference) -> Judgement:
         main = evidence.main
         equal = {*main.base.values} == {*main.other.values}
         return Judgement(claim, evidence, "shown" if equal else "contradicted", change)
-    if change.verdict not in ("higher", "lower"):
-        return Judgement(claim, evidence, "not shown", change)
-    if change.value * claim.sign < 0:
-        return Judgement(claim, evidence, "contradicted", change)
     gone_checks, missing_checks = _failures(claim, evidence, "check", claim.checks)
     gone, missing = _failures(claim, evidence, "baseline", claim.baselines)
     all_gone, all_missing = (*gone_checks, *gone), (*missing_checks, *missing)
     verdict: Verdict = "shown"
-    if gone_checks:
+    if change.verdict not in ("higher", "lower"):
+        verdict = "not shown"
+    elif change.value * claim.sign < 0:
+        verdict = "contradicted"
+    elif gone_checks:
         verdict = "explained by lower confidence"
     elif gone or (missing and len(missing) == len(claim.baselines)):
         verdict = "shown against the paper's baseline only"
@@ -191,15 +188,24 @@ def _judge(claim: Claim, evidence: Evidence, change: Difference) -> Judgement:
 def _failures(
     claim: Claim, evidence: Evidence, kind: Kind, names: Iterable[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names for which the claim holds in no number, and those not measured."""
+    """Return the names for which the claim does not hold, and those not measured.
+
+    Of several numbers, such as those of PGD and of the audit, the claim must hold in at least one
+    and be reversed in none.
+    """
     gone, missing = [], []
     for name in names:
         contrasts = _measured(evidence, kind, name)
         if not contrasts:
             missing.append(name)
-        elif not any(holds(claim, one) for one in contrasts):
+        elif not any(holds(claim, one) for one in contrasts) or _reversed(claim, contrasts):
             gone.append(name)
     return tuple(gone), tuple(missing)
+
+
+def _reversed(claim: Claim, contrasts: Iterable[Contrast]) -> bool:
+    opposite = replace(claim, direction=_OPPOSITE[claim.direction])
+    return any(holds(opposite, one) for one in contrasts)
 
 
 def _measured(evidence: Evidence, kind: Kind, name: str) -> list[Contrast]:

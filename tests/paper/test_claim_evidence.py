@@ -9,7 +9,8 @@ from claim_studies import BETTER, CE, SDD, everyone, study, verdicts
 
 from sdd_eval.errors import InputError
 from sdd_eval.paper.claims import paper_claims
-from sdd_eval.paper.evidence import collect_evidence, evidence_frame, read_evidence
+from sdd_eval.paper.evidence import collect_evidence
+from sdd_eval.paper.evidence_table import evidence_frame, read_evidence
 from sdd_eval.paper.verdicts import judge
 from sdd_eval.records import Recipe
 from sdd_eval.report.tables.csv_file import to_csv

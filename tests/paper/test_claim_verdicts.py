@@ -119,6 +119,31 @@ def test_a_gain_under_fgsm_must_survive_strong_attacks_and_the_fitted_temperatur
     assert verdicts(*everyone(sdd))["fgsm-cifar100"].verdict == verdict
 
 
+def test_a_gain_under_fgsm_and_pgd_that_the_audit_reverses_is_explained_by_confidence():
+    found = verdicts(*everyone({**BETTER, "audit": CE["audit"] - 0.1}))["fgsm-cifar100"]
+    assert found.verdict == "explained by lower confidence"
+    assert found.reversed == ("under PGD and the audit, ε = 1/255",)
+
+
+def test_a_claim_that_is_not_shown_names_a_better_baseline_and_its_adjusted_p_value():
+    slightly = {**CE, "accuracy": CE["accuracy"] + 0.006}
+    strong = {**CE, "accuracy": BETTER["accuracy"] + 0.05}
+    found = verdicts(*everyone(slightly, ls=strong))["accuracy"]
+    assert found.verdict == "not shown"
+    assert found.evidence.main.difference.low > 0
+    reason = judgement_record(found)["reason"]
+    assert reason.startswith("adjusted p = 0.")
+    assert "; reversed against label smoothing (" in reason
+    assert "gone" not in reason
+
+
+def test_of_several_tuned_weights_the_best_counts_in_any_order():
+    weak, strong = ({**TUNED, "sd_dropout": 0.1}, CE, 5), ({**TUNED, **SDD}, BETTER, 5)
+    for others in ([weak, strong], [strong, weak]):
+        groups = [({}, CE, 5), (SDD, BETTER, 5), (TUNED, CE, 5), *others]
+        assert verdicts(*groups)["accuracy"].gone == ()
+
+
 def test_a_difference_in_the_other_direction_contradicts_the_claim():
     found = verdicts(*everyone({**BETTER, "accuracy": 0.40, "ece": 0.4}))
     assert found["accuracy"].verdict == "contradicted"

@@ -21,7 +21,8 @@ from sdd_eval.arrays import Array, Arrays
 from sdd_eval.cli import exit_code
 from sdd_eval.paper.claim_rendering import claims_frame
 from sdd_eval.paper.claims import paper_claims
-from sdd_eval.paper.evidence import COLUMNS, collect_evidence, read_evidence
+from sdd_eval.paper.evidence import collect_evidence
+from sdd_eval.paper.evidence_table import COLUMNS, read_evidence
 from sdd_eval.paper.sides import study_sides
 from sdd_eval.paper.verdicts import counts, decisive, judge
 from sdd_eval.records import Recipe, encode

@@ -12,7 +12,8 @@ from sdd_eval.metrics.calibration import ece
 from sdd_eval.metrics.classification import confidence_and_correct
 from sdd_eval.paper.claims import paper_claims
 from sdd_eval.paper.equal_confidence import errors_at_equal_confidence, temperature_of_confidence
-from sdd_eval.paper.evidence import collect_evidence, evidence_frame, read_evidence, with_earlier
+from sdd_eval.paper.evidence import collect_evidence
+from sdd_eval.paper.evidence_table import evidence_frame, read_evidence, with_earlier
 from sdd_eval.paper.verdicts import judge
 from sdd_eval.report.tables.csv_file import to_csv
 
