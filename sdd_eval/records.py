@@ -111,8 +111,8 @@ class PaperRecipe:
         default="auto", metadata={FORMER_DEFAULT: "torch"}
     )
     """Initial weights: authors (Kaiming normal, fan-out, in the convolutions of built-in ResNets
-    and of BYOT's branches) or torch (PyTorch's defaults). auto: authors on the paper's data sets,
-    else torch."""
+    and of BYOT's branches) or torch (PyTorch's defaults); networks of torchvision and timm
+    initialise themselves with either. auto: authors on the paper's data sets, else torch."""
     images_per_class: int | None = bounded(None, FROM_1)
     """Train on the first N images of each class, in file order; default: all."""
     validation: int = bounded(0, FROM_0)

@@ -148,15 +148,19 @@ def _default_threads(recipe: Recipe, data: TrainingData) -> int | None:
 def _objective(
     recipe: Recipe, data: TrainingData, start: Start | None, device: torch.device
 ) -> Objective:
+    authors = recipe.init == "authors"
     seed_global(recipe.seed, "weights")
     network = build(data.spec(recipe), trust_code=True)  # checked by `train`
     if start is not None:
         start.load(network)
+    elif authors:
+        initialise_as_authors(network)
+    # A part may be a copy of the network, so that the network needs its initial weights before.
     objective = Objective(network, method_of(recipe), recipe, len(data.train))
-    if recipe.init == "authors":
+    if authors:
         parts = objective.parts.values()
         trained = [part for part in parts if any(p.requires_grad for p in part.parameters())]
-        initialise_as_authors(*([] if start else [objective.network]), *trained)
+        initialise_as_authors(*trained)
     objective = objective.to(device)
     if recipe.channels_last:
         objective = objective.to(memory_format=torch.channels_last)
