@@ -5,9 +5,8 @@ Usage: python reports/examples/make_example.py STUDY NAME
 STUDY is a study's folder, as `reports/quickstart`, that `sdd-eval report` has written its page to;
 of any data but digits with `--no-images`. Its page and CSV files go to `reports/examples/NAME/`, a
 picture of its table and its reliability diagram to `NAME.png` there. What `sdd-eval paper claims`
-has written goes there too, with the runs, without arrays, in `runs.tar.xz`; a table of the verdicts
-goes into the README, between two comments; if the README has none, they are named. Needs Chromium
-and `pip install '.[browser]'`.
+has written goes there too; a table of the verdicts goes into the README, between two comments; if
+the README has none, they are named. Needs Chromium and `pip install '.[browser]'`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ import re
 import shutil
 import socket
 import sys
-import tarfile
 from pathlib import Path
 
 import pandas
@@ -37,8 +35,6 @@ TABLES = ("results.csv", "summary.csv", "runs.csv", "protocols.csv", "intervals.
 #: Bytes of a page that mails well, of a table that a repository holds, of a README's picture, and
 #: of all files of an example.
 MOST_PAGE, MOST_TABLE, MOST_PICTURE, MOST = 2_000_000, 1_500_000, 300_000, 3_000_000
-#: The archive of runs.
-RUNS = "runs.tar.xz"
 #: Bytes above which a table is compressed.
 LARGE = 50_000
 #: The level of compression: every kilobyte of an example stays in the repository.
@@ -112,22 +108,6 @@ def copy_claims(study: Path, folder: Path) -> None:
     for path in (study / "study.json", *sorted((study / "paper").glob("claims*"))):
         checked(path.name, path.read_bytes(), MOST_TABLE)
         shutil.copyfile(path, folder / path.name)
-    archive = archive_of_runs(study)
-    checked(RUNS, archive, MOST_TABLE, text=False)
-    (folder / RUNS).write_bytes(archive)
-
-
-def archive_of_runs(study: Path) -> bytes:
-    """Return an archive of the runs of a study without their arrays, to continue it elsewhere."""
-    written = io.BytesIO()
-    with tarfile.open(fileobj=written, mode="w:xz", preset=SMALLEST) as archive:
-        for path in sorted(study.glob("runs/*/*.json")):
-            content = path.read_bytes()
-            checked(path.name, content, MOST_TABLE)
-            member = tarfile.TarInfo(path.relative_to(study).as_posix())
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return written.getvalue()
 
 
 def verdict_table(folder: Path) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from sdd_eval.errors import InputError
+
 PAPER = ("lsun_resize", "isun", "dtd", "svhn")
 _FAR = ("svhn", "dtd", "lsun_crop")
 
@@ -70,6 +72,15 @@ def averages(names: Iterable[str], dataset: str) -> dict[str, tuple[str, ...]]:
     complete = {f"average:{g}": sets for g, sets in groups.items() if set(sets) <= set(named)}
     near = set(groups.get("near", ())) & set(named)
     return complete if near and near < set(named) else {"average": named, **complete}
+
+
+def require_no_average(names: Iterable[str]) -> None:
+    """Raise InputError for a set with the name of an average, for which it would be mistaken."""
+    for name in names:
+        if name.startswith("average"):
+            raise InputError(
+                f"--outliers has {name!r}, as means over OOD sets are called; rename the set"
+            )
 
 
 def resizing_warning(names: Iterable[str]) -> str:

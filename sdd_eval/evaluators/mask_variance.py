@@ -9,14 +9,15 @@ is independently zero with probability β, the variance of logit c over masks is
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, starmap
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from sdd_eval.arrays import Array, Arrays
+from sdd_eval.data.ood_sets import averages, require_no_average
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.ood import detectors
@@ -29,6 +30,12 @@ from sdd_eval.validation import BELOW_1
 if TYPE_CHECKING:
     from sdd_eval.data.images import ImageSet
     from sdd_eval.evaluators.subject import Subject
+
+
+#: The variances of a set of images.
+_VARIANCES = ("mask_variance", "mask_variance_relative")
+#: Their ratios of an OOD set to the test set.
+_RATIOS = ("mask_variance_ratio", "mask_variance_relative_ratio")
 
 
 @dataclass(frozen=True)
@@ -48,40 +55,48 @@ class MaskVariance(Evaluator):
         """Return `squares` and `spread` (images,) float64 for the test set and for each OOD set.
 
         `squares` is the mean over classes of Σ_j (W_cj f_j)², `spread` the variance of the logits
-        over classes. Arrays of an OOD set have the coordinate `outliers`, its name.
+        over classes. Arrays of an OOD set have the coordinate `outliers`, its name. The fact
+        `averages` holds the sets of each average over OOD sets.
 
         Raises:
             InputError: the network does not end in a linear layer, or there is no OOD set.
         """
         if not self.outliers:
             raise InputError("--outliers is empty; name one or more sets of images")
+        require_no_average(self.outliers)
         arrays = _collected(subject, subject.data)
         for name in self.outliers:
             arrays |= _collected(subject, subject.sets[name]).at(outliers=name)
-        return arrays
+        return arrays | Arrays(averages=averages(self.outliers, subject.data.name))
 
     def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
         """Yield the variances of each set, and their ratios.
 
         `mask_variance` (logits squared); `mask_variance_relative`, divided by the variance of the
-        logits over classes, so that it does not depend on their scale; and, for each OOD set,
-        `mask_variance_ratio`, the ratio to the test set.
+        logits over classes, so that it does not depend on their scale; and, for each OOD set and
+        each average over sets, the ratios of both to the test set, `mask_variance_ratio` and
+        `mask_variance_relative_ratio`.
         """
         names = ["", *arrays.coordinates("outliers")]
         sets = [self._terms(arrays.where(outliers=name) if name else arrays) for name in names]
         sizes, sums = list(map(len, sets)), np.concatenate([terms.sum(axis=0) for terms in sets])
-        defined = sums[2::3] > 0
-        rows = [("mask_variance", name) for name in names]
-        rows += [("mask_variance_relative", name) for name in compress(names, defined)]
-        rows += [("mask_variance_ratio", name) for name in names[1:] if sums[0] > 0]
+        groups = {name: [name] for name in names[1:]} | arrays.facts.get("averages", {})
+        columns = [[names.index(name) for name in of_group] for of_group in groups.values()]
+        rows = [(m, name, [name]) for m in _VARIANCES for name in names]
+        rows += [(m, label, of_group) for m in _RATIOS for label, of_group in groups.items()]
 
-        def finish(sums: Floats) -> Floats:
+        def numbers(sums: Floats) -> Floats:
             variance, scaled, known = np.moveaxis(sums.reshape(len(sums), -1, 3), -1, 0)
             with np.errstate(invalid="ignore", divide="ignore"):
-                means, relative = variance / sizes, (scaled / known)[:, defined]
-                ratios = means[:, 1:] / means[:, :1]
-            numbers = np.concatenate([means, relative, ratios], axis=1)
-            return numbers[:, : len(rows)]
+                of_sets = [variance / sizes, scaled / known]
+                ratios = [values / values[:, :1] for values in of_sets]
+            means = (r[:, c].mean(axis=1, keepdims=True) for r in ratios for c in columns)
+            return np.concatenate([*of_sets, *means], axis=1)
+
+        defined = np.isfinite(numbers(sums[None])[0])
+
+        def finish(sums: Floats) -> Floats:
+            return numbers(sums)[:, defined]
 
         def make_sums() -> SumStatistic:
             columns = np.zeros((sum(sizes), len(sums)), dtype=np.float32)
@@ -92,20 +107,22 @@ class MaskVariance(Evaluator):
 
         values = finish(sums[None])[0]
         yield Statistic(
-            quantities=tuple(self._quantity(*row) for row in rows),
+            quantities=tuple(starmap(self._quantity, compress(rows, defined))),
             values=values,
             make_sums=make_sums,
             highest=math.inf,
         )
 
-    def _quantity(self, metric: str, name: str) -> Quantity:
-        """Return a number for a set; the name of the test set is empty."""
-        at = {"drop_rate": self.drop_rate, **({"outliers": name} if name else {})}
+    def _quantity(self, metric: str, label: str, sets: Sequence[str]) -> Quantity:
+        """Return a number for a set or an average over sets; the test set's label is empty."""
+        at = {"drop_rate": self.drop_rate, **({"outliers": label} if label else {})}
+        relative = "divided by the variance of the logits over classes, image by image"
+        over = f"mean of {' and of '.join(sets)} over mean of the test set"
         what = {
             "mask_variance": "",
-            "mask_variance_relative": "divided by the variance of the logits over classes, image "
-            "by image",
-            "mask_variance_ratio": f"mean of {name} over mean of the test set",
+            "mask_variance_relative": relative,
+            "mask_variance_ratio": over,
+            "mask_variance_relative_ratio": f"{over}, each {relative}",
         }
         protocol = {
             "dropout": f"dropout β = {self.drop_rate:g}, scaled by 1 / (1 − β), on what the last "

@@ -106,6 +106,16 @@ def query_for(number: PaperNumber) -> CellQuery:
     )
 
 
+def paper_protocol(training_set: str) -> dict[str, tuple[Any, ...]]:
+    """Return the values of recipe fields with which the paper trains, where not the defaults.
+
+    Those in which its tables differ, such as the method, are not included.
+    """
+    if dataset(training_set).task == CLASSIFICATION:
+        return dict(_PROTOCOLS.get(training_set, {}))
+    return _detector_protocol()
+
+
 def matches_recipe(query: CellQuery, recipe: Mapping[str, Any]) -> bool:
     """Return whether a checkpoint with this recipe belongs to the cell, ignoring its protocol."""
     with_sd_dropout = query.protocol["sd_dropout"] != (0.0,)
@@ -155,7 +165,7 @@ def _protocol(number: PaperNumber, training_set: str, task: Task) -> dict[str, t
     """Return the accepted values of recipe fields that differ from the defaults."""
     # λ is 1 alone and 0.1 in combination; on ImageNet the paper says 0.1 and the code 1.
     of_classifier = task == CLASSIFICATION
-    protocol = dict(_PROTOCOLS.get(training_set, {}) if of_classifier else _detector_protocol())
+    protocol = paper_protocol(training_set)
     if not number.sd_dropout:
         protocol["sd_dropout"] = (0.0,)
     elif training_set == "imagenet" or not of_classifier:

@@ -84,13 +84,20 @@ def claim_rows(judged: Sequence[Judgement], decisive: Sequence[Judgement]) -> li
 
 
 def printed_text(claim: Claim) -> str:
-    """Return the paper's numbers of a claim, such as "74.8 → 77.0 %"; "—" without any."""
+    """Return the paper's numbers of a claim, such as "74.8 → 77.0 %"; "—" without any.
+
+    Numbers that contradict the claim are marked.
+    """
     base, other = claim.paper_values
     if other is None:
         return MISSING
     entry = metric(other.metric)
-    first = format_number(entry, claim.threshold if base is None else base.value)
-    return _between(entry, first, format_number(entry, other.value))
+    last = format_number(entry, other.value)
+    text = last + _unit(entry)
+    if base is not None:
+        text = _between(entry, format_number(entry, base.value), last)
+    opposite = claim.printed_difference * claim.sign < 0
+    return f"{text} (the opposite)" if opposite else text
 
 
 def reason(judgement: Judgement) -> str:
@@ -156,7 +163,7 @@ def seeds_text(judgement: Judgement) -> str:
     seeds = judgement.evidence.main.seeds
     if seeds < MIN_SEEDS:
         return f"{seeds} of at least {MIN_SEEDS} seeds a side"
-    printed = judgement.printed_difference * judgement.claim.sign > 0
+    printed = judgement.claim.printed_difference * judgement.claim.sign > 0
     what = "the printed" if printed else "the measured"
     needed = judgement.seeds_needed
     if needed is None:
@@ -222,7 +229,11 @@ def _difference_text(contrast: Contrast) -> str:
 
 
 def _between(entry: Metric, first: str, second: str) -> str:
-    return f"{first} → {second}{' %' if entry.percent else ''}"
+    return f"{first} → {second}{_unit(entry)}"
+
+
+def _unit(entry: Metric) -> str:
+    return " %" if entry.percent else ""
 
 
 def claims_frame(judged: Sequence[Judgement]) -> pandas.DataFrame:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import functools
 import importlib.resources
 import itertools
+import math
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from sdd_eval.metrics.names import NAMES, display_name
@@ -82,6 +83,8 @@ class Claim:
         detector: whether the networks are detectors, whose backbones the sides describe.
         number, against: the number of `other`, and of `base` if that is another one.
         threshold: a constant instead of the base.
+        gain: fields that are added to both sides, whose numbers are then the differences that these
+            fields make; none by default.
         when: the moment of training at which gradients are measured.
         pair: the two sides.
         baselines: further pairs of sides for which the claim must hold, by name.
@@ -104,6 +107,7 @@ class Claim:
     variant: str = ""
     against: Number | None = None
     threshold: float | None = None
+    gain: Values = field(default_factory=dict)
     direction: Direction = "higher"
     data: str = "cifar100"
     network: str = "resnet18"
@@ -128,8 +132,27 @@ class Claim:
             return None, None
         base = None
         if self.threshold is None:
-            base = self._printed(self.against or self.number, self.pair.base, self.printed.base)
-        return base, self._printed(self.number, self.pair.other, self.printed.other)
+            base = self._gain(self.against or self.number, self.pair.base, self.printed.base)
+        return base, self._gain(self.number, self.pair.other, self.printed.other)
+
+    def with_gain(self, side: Values) -> Pair:
+        """Return a side without and with the fields of `gain`."""
+        return Pair(side, {**side, **self.gain})
+
+    def _gain(self, number: Number, side: Values, at: Mapping[str, Any]) -> PaperNumber | None:
+        """Return the printed number of a side; if the claim is about gains, its gain."""
+        without = self._printed(number, side, at)
+        if not self.gain or without is None:
+            return without
+        added = self._printed(number, self.with_gain(side).other, at)
+        return added and replace(added, value=added.value - without.value)
+
+    @property
+    def printed_difference(self) -> float:
+        """The paper's difference; NaN if it printed none."""
+        base, other = self.paper_values
+        first = self.threshold if base is None else base.value
+        return math.nan if other is None or first is None else other.value - first
 
     def _printed(self, number: Number, side: Values, at: Mapping[str, Any]) -> PaperNumber | None:
         """Return the first number of the table with this metric, side and conditions."""
@@ -214,6 +237,7 @@ def _claim(table: Mapping[str, Any], file: Mapping[str, Any]) -> Claim:
     if "against" in content:
         content["against"] = numbers[content["against"]]
     stand_ins = file["stand_ins"].get(content.get("network", Claim.network), [])
+    content["gain"] = {name: _alternatives(v) for name, v in content.get("gain", {}).items()}
     more = {"pair": pair, "baselines": baselines, "checks": checks, "stand_ins": stand_ins}
     return decode(Claim, {**content, **more}, f"claims.toml, {content['id']}")
 
@@ -224,8 +248,9 @@ def _number(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _baseline(table: Mapping[str, Any], pair: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sides of a baseline; the second one is the claim's own by default."""
-    return _pair(table["base"], table.get("other", pair["other"]))
+    """Return the claim's own sides with the fields that a baseline changes."""
+    changed = _pair(table["base"], table.get("other", {}))
+    return {side: {**fields, **changed[side]} for side, fields in pair.items()}
 
 
 def _pair(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

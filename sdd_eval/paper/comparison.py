@@ -203,23 +203,35 @@ def deviations(query: CellQuery, recipe: Recipe, rows: Iterable[Row]) -> tuple[s
 
 def _recipe_deviations(query: CellQuery, recipe: Recipe) -> list[str]:
     """Describe recipe fields whose values are neither accepted nor ignored."""
-    defaults = records.encode(records.Recipe())
     reasons = [
         f"{name.replace('_', ' ')} {recipe[name]}, not {accepted}"
         for name, accepted in query.recipe.items()
         if name in ("dataset", "arch") and recipe.get(name) != accepted
     ]
-    without = not recipe.get("sd_dropout")
+    unused = () if recipe.get("sd_dropout") else ("drop_rate", "temperature")
+    reasons += protocol_deviations(query.protocol, recipe, {*query.recipe, *unused})
+    return reasons + _option_deviations(query, recipe)
+
+
+def protocol_deviations(
+    protocol: Mapping[str, Sequence[Any]], recipe: Recipe, ignored: Container[str]
+) -> list[str]:
+    """Describe fields of a recipe that are neither as a protocol accepts nor the defaults.
+
+    Fields that the protocol does not name have the defaults; those in `ignored`, and those that do
+    not change the numbers, may have any value.
+    """
+    defaults = records.encode(records.Recipe())
     complete = records.upgraded(records.Recipe, recipe)
-    known = {name: v for name, v in complete.items() if name in recipe or name in query.protocol}
-    for name, value in known.items():
-        unused = without and name in ("drop_rate", "temperature")
-        if name in _IGNORED_FIELDS or name in query.recipe or unused:
+    reasons = []
+    for name, value in complete.items():
+        given = name in recipe or name in protocol
+        if not given or name in _IGNORED_FIELDS or name in ignored:
             continue
-        accepted = query.protocol.get(name, (defaults.get(name),))
+        accepted = protocol.get(name, (defaults.get(name),))
         if value not in [records.encode(choice) for choice in accepted]:
             reasons.append(f"{name.replace('_', ' ')} {value}, not {accepted[0]}")
-    return reasons + _option_deviations(query, recipe)
+    return reasons
 
 
 def _option_deviations(query: CellQuery, recipe: Recipe) -> list[str]:

@@ -139,7 +139,8 @@ def _numbers(claim: Claim) -> Iterator[Number]:
 
 def _evidence(claim: Claim, study: _Study) -> Evidence | None:
     """Return a study's evidence for a claim; None if a side is missing."""
-    best = _best_contrast(claim, claim.pair, claim.number, "claim", "", study)
+    find = _contrast_of_gains if claim.gain else _best_contrast
+    best = find(claim, claim.pair, claim.number, "claim", "", study)
     if best is None:
         return None
     main, other = best
@@ -178,6 +179,29 @@ def _best_contrast(
             candidates += [(contrast, other)] if contrast is not None else []
     rank = _strength if kind == "baseline" else _seeds
     return max(candidates, key=lambda pair: rank(claim, pair[0]), default=None)
+
+
+def _contrast_of_gains(
+    claim: Claim, pair: Pair, number: Number, kind: Kind, name: str, study: _Study
+) -> tuple[Contrast, Group] | None:
+    """Return the contrast of both sides' gains, and the other side; None if a group is missing."""
+    gained = _best_contrast(claim, claim.with_gain(pair.other), number, kind, name, study)
+    if gained is None:
+        return None
+    contrast, group = gained
+    of_base = claim.with_gain(pair.base)
+    based = _best_contrast(claim, of_base, number, kind, name, study, group.family)
+    if based is None:
+        return None
+    sides = [_gain(one) for one in (based[0], contrast)]
+    return Contrast(kind, name, contrast.metric, *sides), group
+
+
+def _gain(contrast: Contrast) -> Side:
+    """Return what `other` adds to `base`; networks of different seeds are independent."""
+    base, other = contrast.base, contrast.other
+    values = tuple(after - before for before, after in zip(base.values, other.values, strict=False))
+    return Side(f"gain of {other.label}", other.checkpoints[: len(values)], values)
 
 
 def _seeds(claim: Claim, contrast: Contrast) -> tuple[float, ...]:
@@ -224,22 +248,22 @@ def _rows_of_sides(
 ) -> tuple[list[Row], list[Row]] | None:
     """Return the rows of both sides, one per seed, under their best common conditions.
 
-    Among the accepted metrics and axes, the first that both sides have are used; among several
-    conditions, those with the most seeds.
+    Of the accepted metrics and axes, the first that both sides have are used, unless only later
+    ones have enough seeds; among several conditions, those with the most seeds.
     """
     against = claim.against if number is claim.number and claim.against else number
     of_other = _rows_by_conditions(claim, number, other, study)
     of_base = of_other if base is None else _rows_by_conditions(claim, against, base, study)
     one_protocol = against is number
     pairs = [
-        (rank, -min(len(first), len(second)), first, second)
+        (min(len(first), len(second)), rank, first, second)
         for (rank, conditions), second in of_other.items()
         for (base_rank, base_conditions), first in of_base.items()
         if rank == base_rank and (conditions == base_conditions or not one_protocol)
     ]
     if not pairs:
         return None
-    _, _, first, second = min(pairs, key=lambda pair: pair[:2])
+    *_, first, second = min(pairs, key=lambda pair: (-min(pair[0], MIN_SEEDS), pair[1], -pair[0]))
     return list(first.values()), list(second.values())
 
 

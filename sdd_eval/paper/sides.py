@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sdd_eval.paper.cell_query import BYOT_NETWORK
+from sdd_eval.paper.cell_query import BYOT_NETWORK, paper_protocol
 from sdd_eval.paper.claims import Claim, Pair, Values
-from sdd_eval.paper.comparison import Recipe, default_options
+from sdd_eval.paper.comparison import Recipe, default_options, protocol_deviations
 from sdd_eval.records import DETECTOR, encode
 from sdd_eval.records import Recipe as RecipeRecord
 from sdd_eval.store import key_of
@@ -36,12 +36,14 @@ _DEFAULTS: Mapping[str, Any] = encode(RecipeRecord())
 class Group:
     """Checkpoints of one recipe, with their seeds.
 
-    `fields` are those of `FIELDS`; `shared` is a hash of the rest.
+    `fields` are those of `FIELDS`; `shared` is a hash of the rest, `family` of the rest with the
+    paper's name of the network, which BYOT on photographs shares with other methods.
     """
 
     recipe: Recipe
     fields: Recipe
     shared: str
+    family: str
     seeds: Mapping[str, int]
 
     @property
@@ -96,14 +98,16 @@ def study_sides(record: StudyRecord | None, recipes: Mapping[str, Recipe]) -> St
 
 
 def scale_of(claim: Claim, group: Group, sides: StudySides) -> Scale:
-    """Return how far the networks are from those of the paper."""
+    """Return how far the networks are from those of the paper.
+
+    Full size is the paper's network and protocol in all fields that sides do not name.
+    """
     if sides.small:
         return "small"
     recipe = group.recipe
-    paper_s = _paper_network(recipe) == claim.network
-    held_out = recipe.get("images_per_class") is not None or recipe.get("validation")
-    whole = not held_out and recipe.get("epochs") == claim.epochs
-    return "full size" if paper_s and whole else "miniature"
+    paper_s = _paper_network(recipe) == claim.network and recipe.get("epochs") == claim.epochs
+    changed = protocol_deviations(paper_protocol(claim.data), recipe, (*FIELDS, "epochs"))
+    return "miniature" if changed or not paper_s else "full size"
 
 
 def side_pairs(
@@ -111,18 +115,29 @@ def side_pairs(
 ) -> Iterator[tuple[Group | None, Group]]:
     """Yield each base and other with a claim's network and data that agree in all further fields.
 
-    The base is None for a claim about a constant. With `shared`, only sides with that hash.
+    The base is None for a claim about a constant. With `shared`, only sides with that hash, of
+    their recipe or of their family.
     """
     candidates = [group for group in sides.groups if _is_of_claim(claim, group)]
     bases = [group for group in candidates if matches(pair.base, group)]
     for other in candidates:
-        if matches(pair.other, other) and shared in ("", other.shared):
+        if matches(pair.other, other) and shared in ("", other.shared, other.family):
             if claim.threshold is not None:
                 yield None, other
                 continue
             for base in bases:
-                if base.shared == other.shared and base.weight_decay == other.weight_decay:
+                if _agree(claim, base, other) and base.weight_decay == other.weight_decay:
                     yield base, other
+
+
+def _agree(claim: Claim, base: Group, other: Group) -> bool:
+    """Return whether two sides have the same recipe, but for the fields that sides name.
+
+    Gains of two methods may be those of the networks that the paper gives to each method.
+    """
+    if claim.gain and base.fields["method"] != other.fields["method"]:
+        return base.family == other.family
+    return base.shared == other.shared
 
 
 def matches(side: Values, group: Group) -> bool:
@@ -149,7 +164,8 @@ def same(value: Any, accepted: Any) -> bool:
 def _group(recipe: Recipe, seeds: Mapping[str, int]) -> Group:
     fields = {name: recipe[name] for name in FIELDS}
     rest = {n: v for n, v in recipe.items() if n not in FIELDS and not _is_neutral(n)}
-    return Group(recipe, fields, key_of(rest), seeds)
+    family = key_of({**rest, "arch": _paper_network(recipe)})
+    return Group(recipe, fields, key_of(rest), family, seeds)
 
 
 def _is_neutral(name: str) -> bool:

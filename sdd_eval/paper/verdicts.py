@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -67,13 +67,6 @@ class Judgement:
         kind: Kind = "check" if name in self.claim.checks else "baseline"
         return _measured(self.evidence, kind, name) if self.evidence else []
 
-    @property
-    def printed_difference(self) -> float:
-        """The paper's difference; NaN if it printed none."""
-        base, other = self.claim.paper_values
-        first = self.claim.threshold if base is None else base.value
-        return math.nan if other is None or first is None else other.value - first
-
     @cached_property
     def detectable(self) -> float:
         """The smallest difference that these seeds detect with a power of 80 % at `alpha`.
@@ -93,7 +86,7 @@ class Judgement:
         """
         if self.evidence is None or self.claim.direction == "equal":
             return None
-        main, printed = self.evidence.main, self.printed_difference
+        main, printed = self.evidence.main, self.claim.printed_difference
         change = printed if printed * self.claim.sign > 0 else main.difference.value
         needed = required_seeds(*main.samples, change, level=1 - self.alpha)
         return None if needed is None else max(needed, MIN_SEEDS)
@@ -103,16 +96,14 @@ def judge(claims: Sequence[Claim], evidence: Sequence[Evidence]) -> list[Judgeme
     """Return the verdict on each claim in each study, in the order of the claims.
 
     p-values are adjusted by Holm's method over all claims that were tested in any of the studies
-    with at least three seeds per side. A claim without evidence is judged once, as not tested.
+    with at least three seeds per side; claims about speed, whose p-values differ from one timing to
+    the next, are a family of their own. A claim without evidence is judged once, as not tested.
     """
-    found = {claim.id: [one for one in evidence if one.claim == claim.id] for claim in claims}
-    tested = [(claim, one) for claim in claims for one in found[claim.id]]
-    differences = adjust([_testable(claim, one) for claim, one in tested])
     judged: dict[str, list[Judgement]] = {claim.id: [] for claim in claims}
-    for index, ((claim, one), change) in enumerate(zip(tested, differences, strict=True)):
-        others = (each.p for each in differences[:index] + differences[index + 1 :])
-        alpha = holm_alpha([p for p in others if not math.isnan(p)])
-        judged[claim.id].append(replace(_judge(claim, one, change), alpha=alpha))
+    for timed in (False, True):
+        family = [one for one in evidence if (one.scale == "timed now") == timed]
+        for one in _judge_family(claims, family):
+            judged[one.claim.id].append(one)
     return [
         one
         for claim in claims
@@ -120,10 +111,21 @@ def judge(claims: Sequence[Claim], evidence: Sequence[Evidence]) -> list[Judgeme
     ]
 
 
+def _judge_family(claims: Sequence[Claim], evidence: Sequence[Evidence]) -> Iterator[Judgement]:
+    """Yield the judgement on each piece of evidence; p-values are adjusted over all of it."""
+    tested = [(claim, one) for claim in claims for one in evidence if one.claim == claim.id]
+    differences = adjust([_testable(claim, one) for claim, one in tested])
+    for index, ((claim, one), change) in enumerate(zip(tested, differences, strict=True)):
+        others = (each.p for each in differences[:index] + differences[index + 1 :])
+        alpha = holm_alpha([p for p in others if not math.isnan(p)])
+        yield replace(_judge(claim, one, change), alpha=alpha)
+
+
 def decisive(judgements: Iterable[Judgement]) -> list[Judgement]:
     """Return the judgement of each claim by the study closest to the paper's size.
 
-    Studies with fewer than three seeds per side decide only if no other has more.
+    Studies with fewer than three seeds per side decide only if no other has more; of several of one
+    size, the one with the most seeds decides.
     """
     best: dict[str, Judgement] = {}
     for one in judgements:
@@ -133,16 +135,18 @@ def decisive(judgements: Iterable[Judgement]) -> list[Judgement]:
     return list(best.values())
 
 
-def distance(judgement: Judgement) -> tuple[int, int]:
-    """Return whether the study is small or has too few seeds, and how far it is in size, as ranks.
+def distance(judgement: Judgement) -> tuple[int, int, int]:
+    """Return a key that orders studies by whether they decide, by their size and by their seeds.
 
-    Numbers of small studies say nothing about the method, however many seeds they have.
+    It is lowest for the study that decides: one that is not small and has enough seeds. Numbers of
+    small studies say nothing about the method, however many seeds they have.
     """
     evidence = judgement.evidence
     if evidence is None:
-        return 3, 0
+        return 3, 0, 0
     few = evidence.main.seeds < MIN_SEEDS and judgement.claim.direction != "equal"
-    return 2 if evidence.scale == "small" else int(few), _SCALES.index(evidence.scale)
+    enough = 2 if evidence.scale == "small" else int(few)
+    return enough, _SCALES.index(evidence.scale), -evidence.main.seeds
 
 
 def counts(judgements: Sequence[Judgement]) -> Mapping[Verdict, int]:
@@ -180,7 +184,7 @@ def _judge(claim: Claim, evidence: Evidence, change: Difference) -> Judgement:
         verdict = "contradicted"
     elif gone_checks:
         verdict = "explained by lower confidence"
-    elif gone or (missing and len(missing) == len(claim.baselines)):
+    elif gone or all_missing:
         verdict = "shown against the paper's baseline only"
     return Judgement(claim, evidence, verdict, change, all_gone, all_missing)
 

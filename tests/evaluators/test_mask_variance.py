@@ -15,7 +15,10 @@ from sdd_eval.training.methods.sd_dropout import dropped
 @pytest.fixture
 def subject(network, subject_of, images_of):
     def make(model=None):
-        sets = {"far": images_of(30, classes=0, seed=5, name="far")}
+        sets = {
+            name: images_of(30, classes=0, seed=seed, name=name)
+            for name, seed in (("far", 5), ("svhn", 6))
+        }
         return subject_of(model or network(), images_of(20), sets=sets)
 
     return make
@@ -45,6 +48,28 @@ def test_mask_variance_equals_the_variance_over_sampled_masks(subject, network, 
         assert measurements.low < measurements.value < measurements.high
     ratio = rows["mask_variance", "far"].value / rows["mask_variance", None].value
     assert rows["mask_variance_ratio", "far"].value == pytest.approx(ratio)
+
+
+def test_ratios_are_averaged_over_the_sets(subject):
+    evaluator = MaskVariance(outliers=("far", "svhn"))
+    arrays = evaluator.collect(subject())
+    rows = {name: row.value for name, row in rows_of(evaluator, arrays).items()}
+    for variance in ("mask_variance", "mask_variance_relative"):
+        inside = rows[variance, None]
+        ratios = [rows[variance, name] / inside for name in evaluator.outliers]
+        ratio = f"{variance}_ratio"
+        assert [rows[ratio, name] for name in evaluator.outliers] == pytest.approx(ratios)
+        assert rows[ratio, "average"] == pytest.approx(sum(ratios) / 2)
+        assert (variance, "average") not in rows
+    with pytest.raises(InputError, match="as means over OOD sets are called"):
+        MaskVariance(outliers=("average",)).collect(subject())
+
+
+def test_a_network_whose_logits_do_not_vary_has_no_ratios(subject, network):
+    evaluator = MaskVariance(outliers=("far",))
+    rows = rows_of(evaluator, evaluator.collect(subject(network(scale=0.0))))
+    assert set(rows) == {("mask_variance", None), ("mask_variance", "far")}
+    assert rows["mask_variance", "far"].value == 0.0
 
 
 def test_changing_the_drop_rate_needs_no_forward_pass(subject):

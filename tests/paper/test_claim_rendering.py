@@ -9,7 +9,12 @@ import re
 from claim_studies import BETTER, CE, CLAIMS, SDD, everyone, evidence_for, study
 
 from sdd_eval.paper.claim_groups import group_rows, groups_markdown
-from sdd_eval.paper.claim_rendering import claim_rows, claims_latex, judgement_record
+from sdd_eval.paper.claim_rendering import (
+    claim_rows,
+    claims_latex,
+    judgement_record,
+    printed_text,
+)
 from sdd_eval.paper.claims import paper_claims
 from sdd_eval.paper.evidence import collect_evidence
 from sdd_eval.paper.verdicts import counts, decisive, judge
@@ -39,21 +44,21 @@ def test_claims_of_a_group_are_one_row_with_the_number_of_each_verdict():
     assert "ODIN" not in untested
 
 
-def test_a_shown_claim_names_each_baseline_and_check_that_was_not_measured(tmp_path):
+def test_a_claim_names_each_baseline_and_check_that_was_not_measured(tmp_path):
     better = {name: mean for name, mean in BETTER.items() if name not in ("pgd", "audit")}
     sides = [({}, CE, 5), (SDD, better, 5), ({"method": "ls"}, CE, 3)]
     judged = judge(paper_claims(), collect_evidence(paper_claims(), *study(*sides)))
     found = {one.claim.id: one for one in judged}["fgsm-cifar100"]
-    assert found.verdict == "shown"
+    assert found.verdict == "shown against the paper's baseline only"
     unchecked = (
         "not checked: under PGD and the audit, ε = 1/255, against tuned weight decay, "
         "R-Drop, confidence penalty, plain dropout"
     )
     assert judgement_record(found)["reason"] == unchecked
     (row,) = (line for line in groups_markdown([found]).splitlines() if "under FGSM" in line)
-    assert row.endswith(f"| **shown** ({unchecked}) |")
+    assert row.endswith(f"| **shown against the paper's baseline only** ({unchecked}) |")
     rows = claim_rows(judged, decisive(judged))
-    assert "shown (not checked: against tuned weight decay" in claims_latex(rows)
+    assert "(not checked: against tuned weight decay" in claims_latex(rows)
     more = (group_rows(decisive(judged)), counts(decisive(judged)), {}, [], [])
     assert unchecked in write_claims(tmp_path, rows, *more).read_text()
 
@@ -80,6 +85,16 @@ def test_a_row_says_that_there_are_too_few_seeds():
     text = groups_markdown(decisive(judge(paper_claims(), evidence)))
     (row,) = (line for line in text.splitlines() if line.startswith("| More accurate |"))
     assert row.endswith("| **not shown** (2 of at least 3 seeds a side) |")
+
+
+def test_printed_numbers_that_point_the_other_way_are_marked_and_constants_are_not_printed():
+    printed = {name: printed_text(claim) for name, claim in CLAIMS.items()}
+    assert printed["with-dml-cifar100"] == "78.9 → 78.8 % (the opposite)"
+    assert printed["odin-aupr_in"] == "85.8 → 83.1 % (the opposite)"
+    assert printed["accuracy"] == "74.8 → 77.0 %"
+    assert printed["assumption-1-half"] == "65.3 %"
+    opposite = {name for name, text in printed.items() if "opposite" in text}
+    assert len(opposite) < len(printed) / 5
 
 
 def test_numbers_of_a_small_study_say_so_in_the_short_table():

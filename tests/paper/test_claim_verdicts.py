@@ -270,6 +270,25 @@ def test_the_study_nearest_to_the_paper_s_size_decides():
     assert decided["accuracy"].evidence.scale == "full size"
 
 
+def test_of_two_studies_of_one_size_the_one_with_more_seeds_decides():
+    few = evidence_for("accuracy", [0.1, 0.11, 0.12], [0.5, 0.51, 0.52])
+    many = evidence_for("accuracy", [0.1, 0.11, 0.12, 0.13], [0.5, 0.51, 0.52, 0.53])
+    for evidence in ([few, many], [many, few]):
+        decided = {one.claim.id: one for one in decisive(judge(paper_claims(), evidence))}
+        assert decided["accuracy"].evidence == many
+
+
+def test_noise_of_timings_does_not_change_the_verdicts_on_networks():
+    measured = [evidence_for("accuracy", [0.0, 0.01, 0.02], [0.035, 0.045, 0.06])]
+    timed = [
+        dataclasses.replace(evidence_for(f"cost-{name}", [1, 2, 3], [1.1, 2, 3]), scale="timed now")
+        for name in ("cs_kd", "ddgsd", "byot", "dml")
+    ]
+    found = {one.claim.id: one for one in judge(paper_claims(), measured + timed)}
+    assert found["accuracy"].difference.family == 1
+    assert found["cost-dml"].difference.family == 4
+
+
 def test_a_study_of_too_few_seeds_decides_only_without_another_but_before_a_small_one():
     base, other = [0.1, 0.11, 0.12], [0.5, 0.51, 0.52]
     large = dataclasses.replace(

@@ -8,7 +8,6 @@ import importlib.util
 import json
 import re
 import shutil
-import tarfile
 from collections import Counter
 from pathlib import Path
 
@@ -296,21 +295,6 @@ def test_a_damaged_file_of_evidence_is_named_and_replaced(study, tmp_path, conte
 def test_a_readme_without_the_two_comments_is_left_as_it_is(make_example):
     with pytest.raises(SystemExit, match="verdicts of reports/examples/mini"):
         make_example.with_table("nothing", "table", "mini")
-
-
-@needs_examples
-def test_the_archive_of_runs_gives_the_same_results_and_verdicts(study, example, tmp_path):
-    folder, _ = example
-    again = tmp_path / "again/mini"
-    with tarfile.open(folder / "runs.tar.xz") as archive:
-        archive.extractall(again, filter="data")
-    (again / "paper").mkdir()
-    shutil.copyfile(folder / "claims-evidence.csv", again / "paper/claims-evidence.csv")
-    shutil.copyfile(folder / "study.json", again / "study.json")
-    write_report(again, figures=False, images=False)
-    assert exit_code(["paper", "claims", "mini", "--reports", str(again.parent), "--no-cost"]) == 0
-    for name in ("results.csv", "paper/claims.csv"):
-        assert (again / name).read_bytes() == (study / name).read_bytes(), name
 
 
 @needs_examples

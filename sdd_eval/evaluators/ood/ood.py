@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sdd_eval import evaluators, plugins
 from sdd_eval.arrays import Array, Arrays
+from sdd_eval.data.ood_sets import require_no_average
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators import pictures
 from sdd_eval.evaluators.evaluator import Evaluator
@@ -91,11 +92,7 @@ class Ood(Evaluator):
             )
         for name in self.detectors:
             self._detector(name)
-        for name in self.outliers:
-            if name.startswith("average"):
-                raise InputError(
-                    f"--outliers has {name!r}, as means over OOD sets are called; rename the set"
-                )
+        require_no_average(self.outliers)
 
     def collect(self, subject: Subject) -> Arrays:
         """Return `scores` float64 of each `detector`, for the test set and OOD sets (`outliers`).
