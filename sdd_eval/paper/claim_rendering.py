@@ -120,10 +120,13 @@ def reason(judgement: Judgement) -> str:
 def failures(judgement: Judgement) -> dict[str, list[str]]:
     """Return the names in which the difference is gone, those in which it is reversed, and others.
 
-    The others were not checked. Of a claim that is not shown, only reversals are worth telling.
+    The others were not checked. Of a claim that is not shown, only reversals are worth telling, and
+    of one that is contradicted, the checks in which it holds.
     """
-    if judgement.verdict in ("not shown", "contradicted"):
-        return {"reversed": [*judgement.reversed] if judgement.verdict == "not shown" else []}
+    if judgement.verdict == "not shown":
+        return {"reversed": [*judgement.reversed]}
+    if judgement.verdict == "contradicted":
+        return {"holds": [*judgement.held]}
     gone = [name for name in judgement.gone if name not in judgement.reversed]
     return {
         "gone": gone,

@@ -62,6 +62,11 @@ class Judgement:
         """Those of `gone` with an interval that excludes 0 in the opposite direction."""
         return tuple(name for name in self.gone if _reversed(self.claim, self.measured(name)))
 
+    @cached_property
+    def held(self) -> tuple[str, ...]:
+        """Names of the measured checks for which the claim holds."""
+        return tuple(c for c in self.claim.checks if c not in (*self.gone, *self.missing))
+
     def measured(self, name: str) -> list[Contrast]:
         """Return the contrasts of a baseline or check that have at least three seeds per side."""
         kind: Kind = "check" if name in self.claim.checks else "baseline"

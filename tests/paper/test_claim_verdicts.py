@@ -150,6 +150,21 @@ def test_a_difference_in_the_other_direction_contradicts_the_claim():
     assert found["calibration"].verdict == "contradicted"
 
 
+def test_a_contradicted_claim_names_the_checks_in_which_it_holds():
+    base, other = [1.1, 1.11, 1.12], [0.9, 0.91, 0.92]
+    check = "relative to the logits' spread"
+    claim = CLAIMS["mask-variance-outliers"]
+    relative = claim.checks[check][0].metrics[0]
+    for values, expected in (([1.2, 1.21, 1.22], f"holds {check} (+0.1"), (base, "")):
+        contrast = Contrast("check", check, relative, side(base), side(values, "d"))
+        evidence = evidence_for(claim.id, base, other, contrast)
+        (found,) = (one for one in judge(paper_claims(), [evidence]) if one.evidence)
+        assert found.verdict == "contradicted"
+        reason = judgement_record(found)["reason"]
+        assert reason.startswith(expected)
+        assert bool(reason) == bool(expected)
+
+
 def test_no_difference_is_not_shown_and_names_the_seeds_that_would_decide():
     found = verdicts(*everyone(CE), noise=0.02)["accuracy"]
     assert found.verdict == "not shown"
