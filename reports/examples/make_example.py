@@ -89,6 +89,7 @@ def copy_report(study: Path, folder: Path) -> None:
     for old in folder.iterdir():
         old.unlink()
     page = without_links((study / "index.html").read_text(encoding="utf-8"), study)
+    page = without_narrow_figures(page)
     runs = pandas.read_csv(study / "runs.csv")
     if "data:image/" in page and not {*runs["dataset"]} <= FREE:
         sys.exit("the page shows images of a data set; write it by `sdd-eval report --no-images`")
@@ -143,6 +144,17 @@ def without_links(page: str, study: Path) -> str:
         if not target.startswith("#") and target not in TABLES:
             sys.exit(f"the page of {study} links {target}, which is not in an example")
     return page
+
+
+def without_narrow_figures(page: str) -> str:
+    """Return the page without the figures for narrow screens, which repeat those for wide ones."""
+    narrow = r'<div class="drawing single"[^>]*>\s*<svg.*?</svg>\s*</div>'
+    return re.sub(
+        rf'<div class="drawing double"([^>]*>\s*<svg.*?</svg>\s*</div>)\s*{narrow}',
+        r'<div class="drawing"\1',
+        page,
+        flags=re.DOTALL,
+    )
 
 
 def checked(name: str, content: bytes, most: int, *, text: bool = True) -> None:

@@ -96,11 +96,14 @@ def test_the_study_in_miniature_measures_everything_on_each_network():
         assert sorted(measured) == sorted(names), evaluator
 
 
-def test_the_weight_decay_of_the_study_in_miniature_was_chosen_before_it():
-    _, note, *_ = warnings(read_study(study_file("paper/miniature")))
-    assert note.startswith("weight decay was chosen before this study: the paper's 1e-4")
-    assert "validation images" in note
-    assert "  " not in note
+def test_what_the_study_in_miniature_varies_was_chosen_before_it():
+    notes = warnings(read_study(study_file("paper/miniature")))
+    assert [note.partition(" was chosen before this study: ")[0] for note in notes] == [
+        *("sd dropout", "direction", "position", "weight decay")
+    ]
+    assert notes[-1].partition(": ")[2].startswith("the paper's 1e-4")
+    assert "validation images" in notes[-1]
+    assert "  " not in notes[-1]
 
 
 def encode_once(recipe):
@@ -124,7 +127,6 @@ def test_the_study_file_of_the_documentation_is_valid(tmp_path):
 def test_only_studies_that_try_values_have_a_selection(name):
     tried = {
         "paper/core": ("weight_decay",),
-        "paper/miniature": ("direction", "position"),
         "paper/miniature-choice": ("sd_dropout", "weight_decay"),
         "paper/table-9": ("direction",),
         "paper/table-12": ("position",),
